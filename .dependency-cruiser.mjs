@@ -9,7 +9,12 @@ export const exceptions = [
   // The doctor loads agent files, and makes a test call, exactly as an agent host does.
   ["cli/doctor/agent-checks.ts", "services/agent-host/pool/find-profiles.ts"],
   ["cli/doctor/agent-checks.ts", "services/agent-host/pool/supervised-process.ts"],
+  ["cli/doctor/inference-check.ts", "services/agent-host/pool/find-profiles.ts"],
   ["cli/doctor/call-child.ts", "services/agent-host/agent-process/native.ts"],
+  // Commands look for agent files where an agent host does.
+  ["cli/local/agents-folder.ts", "services/agent-host/pool/find-profiles.ts"],
+  ["cli/download-files/main.ts", "services/agent-host/pool/find-profiles.ts"],
+  ["cli/download-files/main.ts", "services/agent-host/pool/project.ts"],
   // `npm run kpis` rebuilds figures with the code that writes them.
   ["cli/kpis.ts", "services/calls/kpi-writer.ts"],
 ];
@@ -107,6 +112,7 @@ const agentProcess = [
       CONTRACTS,
       DOMAIN,
       RUNTIME,
+      file("libs/livekit/tokens.ts"),
       file("services/agent-host/pool/messages.ts"),
       packages("@livekit/[^/]+", "pino", "tsx"),
     ],
@@ -176,7 +182,7 @@ export default {
     exclude: { path: folder("services/gateway/http/public") },
     enhancedResolveOptions: {
       exportsFields: ["exports"],
-      conditionNames: ["types", "import", "node", "default"],
+      conditionNames: ["greenroom-source", "types", "import", "node", "default"],
     },
   },
 };

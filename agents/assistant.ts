@@ -5,7 +5,7 @@ import * as openai from "@livekit/agents-plugin-openai";
 
 /** Without these variables the profile is disabled, and health names the missing ones. */
 export const requires = ["OPENAI_API_KEY", "DEEPGRAM_API_KEY"];
-export const pool = { min: 3, hot: 1, max: 50, perProcess: 10 };
+export const pool = { min: 3, hot: 1, max: 50, perProcess: 10, isolation: "shared" };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

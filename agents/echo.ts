@@ -23,7 +23,7 @@ const SPEECH_LEVEL = 600;
 const SILENCE_ENDS_TURN_MS = 700;
 const LONGEST_TURN_MS = 15_000;
 
-export const pool = { min: 3, hot: 1, max: 50, perProcess: 10 };
+export const pool = { min: 3, hot: 1, max: 50, perProcess: 10, isolation: "shared" };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

@@ -1,4 +1,4 @@
-// `npm run kpis -- --day 2026-01-31`: recomputes the key figures of days from their calls; --check only compares.
+// `greenroom kpis --day 2026-01-31`: recomputes the key figures of days from their calls; --check only compares.
 import { parseArgs } from "node:util";
 import { connectNatsBus } from "../libs/bus/nats/nats-bus.ts";
 import { dayOf } from "../libs/contracts/calls/call.ts";
@@ -11,7 +11,7 @@ import { createLog } from "../libs/runtime/log.ts";
 import { KpiWriter } from "../services/calls/kpi-writer.ts";
 
 const USAGE =
-  "npm run kpis -- --day 2026-01-31 [--days 7] [--tenant name] [--check]\n" +
+  "greenroom kpis --day 2026-01-31 [--days 7] [--tenant name] [--check]\n" +
   "  --day     the last day, in UTC; default: today\n" +
   "  --days    number of days up to that day; default: 1\n" +
   "  --tenant  one tenant; default: all\n" +

@@ -1,10 +1,10 @@
-// `npm run verify-receipt -- <receipt or file>`: verifies the signature of a deletion's receipt and prints the content.
+// `greenroom verify-receipt <receipt or file>`: verifies the signature of a deletion's receipt and prints the content.
 import { existsSync, readFileSync } from "node:fs";
 import { verifyReceipt } from "../libs/auth/receipts.ts";
 import { messageOf } from "../libs/contracts/errors.ts";
 import { receiptPublicKeyFile } from "./supervisor/receipt-key.ts";
 
-const USAGE = `Name a receipt or a file with one: npm run verify-receipt -- receipt.jws.
+const USAGE = `Name a receipt or a file with one: greenroom verify-receipt receipt.jws.
 The key is in GREENROOM_RECEIPT_PUBLIC_KEY (a PEM, or a file with one) or in GREENROOM_RECEIPT_SECRET. Default: the key
 that npm start created in its data directory (GREENROOM_DATA_DIR).`;
 

@@ -1,17 +1,27 @@
 // Checks of agent files and of their keys. Each file is loaded in an agent process, exactly like on a host.
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../libs/runtime/log.ts";
 import { findProfiles, type ProfileFile } from "../../services/agent-host/pool/find-profiles.ts";
 import { launchAgentProcess } from "../../services/agent-host/pool/supervised-process.ts";
-import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
+import { check, type Finding, failure, note, ok, skipped, warning } from "./check.ts";
+import { type ModuleVariable, moduleVariables } from "./module-state.ts";
 import { type KeyFacts, providersIn, tryKey } from "./provider-keys.ts";
 import type { Sources } from "./sources.ts";
 
 export type AgentFacts = { readonly profile: string; readonly file: string } & (
-  | { readonly outcome: "warm"; readonly tookMs: number; readonly poolFaults: readonly string[] }
-  | { readonly outcome: "disabled" | "failed"; readonly reason: string }
+  | {
+      readonly outcome: "warm";
+      readonly tookMs: number;
+      readonly poolFaults: readonly string[];
+      /** Variables of the file that its sessions share. */
+      readonly sharedVariables: readonly ModuleVariable[];
+    }
+  | { readonly outcome: "failed"; readonly reason: string }
+  | { readonly outcome: "disabled"; readonly reason: string; readonly isUsed?: boolean }
+  | { readonly outcome: "no agent" }
 );
 
 const LOAD_MS = 120_000;
@@ -23,13 +33,19 @@ export const agentsCheck = check({
   title: "agent files",
   timeoutMs: 5 * 60_000,
   todo: "Check that GREENROOM_AGENTS_DIR is a folder of agent files that this user may read.",
-  observe: async ({ config }: Sources, signal): Promise<{ folder: string; agents: AgentFacts[] }> => {
+  observe: async (
+    { config, usedProfiles }: Sources,
+    signal,
+  ): Promise<{ folder: string; agents: AgentFacts[] }> => {
+    const used = await usedProfiles();
     const folder = config.GREENROOM_AGENTS_DIR;
     const files = await findProfiles(folder);
     const agents: AgentFacts[] = [];
     const next = async (): Promise<void> => {
       for (let file = files.shift(); file !== undefined && !signal.aborted; file = files.shift()) {
-        agents.push(await loadAgent(file, signal));
+        const facts = await loadAgent(file, signal);
+        const isUsed = used?.has(file.profile) ?? true;
+        agents.push(facts.outcome === "disabled" ? { ...facts, isUsed } : facts);
       }
     };
     await Promise.all(Array.from({ length: CONCURRENCY }, next));
@@ -53,13 +69,21 @@ function agentFindings(agent: AgentFacts): Finding[] {
       return [
         failure(`${profile} (${file}): ${agent.reason}.`, "Fix the file. No host can run this profile."),
       ];
+    case "no agent":
+      return [
+        warning(
+          `${file} has no agent, so it is no profile.`,
+          "Begin the name of a helper file with _, then it is not loaded.",
+        ),
+      ];
     case "disabled":
+      if (agent.isUsed === false) return [note(`${profile} is disabled, and unused: ${agent.reason}.`)];
       return [
         warning(`${profile} is disabled: ${agent.reason}.`, "Provide what it needs, or remove the file."),
       ];
     case "warm":
       return agent.poolFaults.length === 0
-        ? [ok(`${profile} loaded and prewarmed in ${Math.round(agent.tookMs)} ms.`)]
+        ? [ok(`${profile} loaded and prewarmed in ${Math.round(agent.tookMs)} ms.`), ...sharedFindings(agent)]
         : [
             failure(
               `${profile}: invalid pool export: ${agent.poolFaults.join("; ")}.`,
@@ -67,6 +91,17 @@ function agentFindings(agent: AgentFacts): Finding[] {
             ),
           ];
   }
+}
+
+function sharedFindings(agent: Extract<AgentFacts, { outcome: "warm" }>): Finding[] {
+  if (agent.sharedVariables.length === 0) return [];
+  const names = agent.sharedVariables.map(({ name, line }) => `${name} (line ${line})`).join(", ");
+  return [
+    warning(
+      `${agent.profile} has shared isolation, and variables in its module: ${names}. All its sessions share them.`,
+      'If they hold data of a session, set isolation to "module" or "process" in the pool export.',
+    ),
+  ];
 }
 
 /** Valid values for fields that a file omits. */
@@ -83,6 +118,7 @@ function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise
   return new Promise((resolve) => {
     const began = performance.now();
     let poolFaults: string[] = [];
+    let isShared = false;
     const end = (facts: AgentFacts) => {
       clearTimeout(timer);
       signal.removeEventListener("abort", aborted);
@@ -104,16 +140,24 @@ function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise
         simulated: true,
         logLevel: "error",
         failover: { restore: false, message: "" },
+        unhandledRejections: "log",
+        readyAfterMs: 5000,
+        transcriptDelayMs: 1000,
+        isolation: "process",
       },
       {
         onMessage(message) {
           if (message.type === "loaded") {
             poolFaults = poolFaultsOf(message.pool);
+            isShared = message.isolation === "shared";
             link.send({ type: "warm", slot: "doctor" });
           } else if (message.type === "warm") {
-            end({ profile, file, outcome: "warm", tookMs: performance.now() - began, poolFaults });
+            const tookMs = performance.now() - began;
+            const sharedVariables = isShared ? moduleVariables(readFileSync(file, "utf8")) : [];
+            end({ profile, file, outcome: "warm", tookMs, poolFaults, sharedVariables });
           } else if (message.type === "disabled")
             end({ profile, file, outcome: "disabled", reason: message.reason });
+          else if (message.type === "no_agent") end({ profile, file, outcome: "no agent" });
           else if (message.type === "load_failed") failed(message.error);
           else if (message.type === "warm_failed") failed(`its prewarm failed: ${message.error}`);
         },
@@ -129,7 +173,8 @@ export const keysCheck = check({
   title: "keys of providers",
   timeoutMs: 60_000,
   todo: "Check that the agent files can be read.",
-  observe: async ({ config, env, isOnline }: Sources, signal): Promise<KeyFacts[]> => {
+  observe: async ({ config, env, isOnline, usedProfiles }: Sources, signal): Promise<KeyFacts[]> => {
+    const used = await usedProfiles();
     const files = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((): ProfileFile[] => []);
     const texts = await Promise.all(
       files.map(async ({ profile, file }) => ({
@@ -142,6 +187,7 @@ export const keysCheck = check({
         name: provider.key,
         provider: provider.name,
         usedBy,
+        isUsed: used === undefined || usedBy.some((profile) => used.has(profile)),
         isSet: Boolean(env[provider.key]),
         answer:
           isOnline && env[provider.key]
@@ -157,12 +203,14 @@ export const keysCheck = check({
     keys.length === 0 ? [ok("No agent file uses a provider that needs a key.")] : keys.map(keyFinding),
 });
 
-function keyFinding({ name, provider, usedBy, isSet, answer }: KeyFacts): Finding {
+function keyFinding({ name, provider, usedBy, isUsed, isSet, answer }: KeyFacts): Finding {
   const profiles = usedBy.join(", ");
+  if (!isSet && isUsed === false)
+    return note(`${name} is not set. ${profiles} requires it, and nobody has used that profile.`);
   if (!isSet)
     return warning(`${name} is not set, but required by ${profiles}.`, `Set it to a key of ${provider}.`);
   if (answer === undefined)
-    return skipped(`${name} is set (for ${profiles}). npm run doctor -- --online tests it.`);
+    return skipped(`${name} is set (for ${profiles}). greenroom doctor --online tests it.`);
   switch (answer.kind) {
     case "accepted":
       return ok(`${provider} accepts ${name} (for ${profiles}).`);

@@ -1,6 +1,7 @@
 // A check consists of an observation, which takes time and may fail, and a pure judgement.
 
-export type Level = "ok" | "warning" | "failure" | "skipped";
+/** `note`: a fact about something that nobody uses. */
+export type Level = "ok" | "warning" | "failure" | "note" | "skipped";
 
 /** A fact in one or two sentences, and what to do about it. */
 export interface Finding {
@@ -42,9 +43,10 @@ export const check = <Sources, Seen>(options: CheckOptions<Sources, Seen>): Chec
 export const ok = (message: string): Finding => ({ level: "ok", message });
 export const warning = (message: string, todo: string): Finding => ({ level: "warning", message, todo });
 export const failure = (message: string, todo: string): Finding => ({ level: "failure", message, todo });
+export const note = (message: string): Finding => ({ level: "note", message });
 export const skipped = (message: string): Finding => ({ level: "skipped", message });
 
-const RANK: readonly Level[] = ["failure", "warning", "ok", "skipped"];
+const RANK: readonly Level[] = ["failure", "warning", "ok", "note", "skipped"];
 
 /** The most severe level. A check without findings counts as skipped. */
 export const worstOf = (findings: readonly Finding[]): Level =>

@@ -60,8 +60,8 @@ export const natsCheck = check({
     if (maxPayloadBytes < LARGEST_MESSAGE) {
       found.push(
         failure(
-          `NATS limits messages to ${maxPayloadBytes / KIB} KiB, but a conversation may have ${LARGEST_MESSAGE / KIB} KiB.`,
-          "Set max_payload: 256KB in NATS's configuration.",
+          `NATS limits messages to ${maxPayloadBytes / KIB} KiB, but the metadata of a session may have ${LARGEST_MESSAGE / KIB} KiB.`,
+          "Set max_payload: 1MB in NATS's configuration.",
         ),
       );
     }

@@ -22,6 +22,8 @@ export interface KeyFacts {
   readonly name: string;
   readonly provider: string;
   readonly usedBy: readonly string[];
+  /** Whether sessions of the last 90 days had one of these profiles. Absent: unknown. */
+  readonly isUsed?: boolean;
   readonly isSet: boolean;
   /** Absent if the key was not tested. */
   readonly answer: KeyAnswer | undefined;

@@ -58,7 +58,7 @@ function trunkFinding(id: string, users: string, known: readonly string[]): Find
 }
 
 /** Invalid rules are reported by the check of the settings. */
-function rulesIn(env: Readonly<Record<string, string | undefined>>): ProviderRules {
+export function rulesIn(env: Readonly<Record<string, string | undefined>>): ProviderRules {
   try {
     return parseProviderRules(env.GREENROOM_PROVIDERS ?? "");
   } catch {

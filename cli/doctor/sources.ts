@@ -1,6 +1,7 @@
 // The settings and connections that all checks share.
 import { resolve } from "node:path";
 import { inspectNats, type NatsInspector } from "../../libs/bus/nats/inspect.ts";
+import { rollups } from "../../libs/contracts/buckets.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { readConfig } from "../../libs/runtime/config.ts";
@@ -19,6 +20,8 @@ export interface Sources {
   readonly monitorUrl: string | undefined;
   readonly isLiveKitGiven: boolean;
   readonly livekit: LiveKit | undefined;
+  /** The profiles of the sessions of the last 90 days; undefined without NATS. */
+  usedProfiles(): Promise<ReadonlySet<string> | undefined>;
   /** Connects at the first call. @throws GreenroomError */
   nats(): Promise<NatsInspector>;
   close(): Promise<void>;
@@ -46,6 +49,10 @@ export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Pr
         }),
   });
   let inspector: Promise<NatsInspector> | undefined;
+  const nats = () => {
+    inspector ??= inspectNats(natsUrl, "greenroom-doctor");
+    return inspector;
+  };
   return {
     env,
     config,
@@ -57,9 +64,15 @@ export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Pr
       config.GREENROOM_NATS_MONITOR_URL ?? (config.NATS_URL === undefined ? local.monitorUrl : undefined),
     isLiveKitGiven: config.LIVEKIT_URL !== undefined,
     livekit,
-    nats() {
-      inspector ??= inspectNats(natsUrl, "greenroom-doctor");
-      return inspector;
+    nats,
+    async usedProfiles() {
+      const subjects = await nats()
+        .then((open) => open.subjects(`KV_${rollups.name}`, `$KV.${rollups.name}.>`))
+        .catch(() => undefined);
+      if (subjects === undefined) return undefined;
+      // Keys are <tenant>.<profile>.<minute>.
+      const used = new Set(subjects.map((subject) => subject.split(".")[3] ?? ""));
+      return env.GREENROOM_DEFAULT_PROFILE ? used.add(env.GREENROOM_DEFAULT_PROFILE) : used;
     },
     async close() {
       await inspector?.then((open) => open.close()).catch(() => {});

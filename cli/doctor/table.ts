@@ -2,6 +2,8 @@
 import { agentsCheck, keysCheck } from "./agent-checks.ts";
 import type { Check } from "./check.ts";
 import { clocksCheck } from "./clock-check.ts";
+import { hostsCheck, poolsCheck, servicesCheck } from "./fleet-checks.ts";
+import { inferenceCheck } from "./inference-check.ts";
 import { audioCheck, livekitCheck, webhooksCheck } from "./livekit-checks.ts";
 import { diskCheck, limitsCheck, nodeCheck, portsCheck } from "./machine-checks.ts";
 import { jetstreamCheck, natsCheck, storeRightsCheck, subjectRightsCheck, syncCheck } from "./nats-checks.ts";
@@ -19,12 +21,15 @@ export const allChecks: readonly Check<Sources>[] = [
   portsCheck,
   diskCheck,
   natsCheck,
+  servicesCheck,
   subjectRightsCheck,
   jetstreamCheck,
   storeRightsCheck,
   streamsCheck,
   backlogCheck,
   syncCheck,
+  hostsCheck,
+  poolsCheck,
   livekitCheck,
   clocksCheck,
   audioCheck,
@@ -32,4 +37,5 @@ export const allChecks: readonly Check<Sources>[] = [
   sipCheck,
   agentsCheck,
   keysCheck,
+  inferenceCheck,
 ];

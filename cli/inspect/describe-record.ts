@@ -3,7 +3,7 @@ import type { RawStored } from "../../libs/bus/nats/inspect.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord, SessionState } from "../../libs/contracts/sessions/session.ts";
 import { commandsFor, type SessionCommand } from "../../libs/domain/session/commands-for.ts";
-import { entryOf, fieldsOf, parsed, type TimelineEntry, withoutMetadata } from "./timeline.ts";
+import { entryOf, fieldsText, parsed, pick, type TimelineEntry, withoutMetadata } from "./timeline.ts";
 
 export interface RecordDescription {
   readonly timeline: readonly TimelineEntry[];
@@ -18,12 +18,24 @@ export interface StateDuration {
   readonly state: SessionState;
   readonly attempt: number;
   readonly host: string | undefined;
+  /** When the state was stored. */
+  readonly atMs: number;
   /** Undefined for the last state. */
   readonly lastedMs: number | undefined;
 }
 
 /** Fields that the headline shows already, or that are of no use to people. */
-const OMITTED = ["writeId", "history", "v", "id", "tenant", "state", "attempt", "deadlineMs", "requestHash"];
+const OMITTED = [
+  "writeId",
+  "history",
+  "v",
+  "sessionId",
+  "tenant",
+  "state",
+  "attempt",
+  "deadlineMs",
+  "requestHash",
+];
 
 export function describeRecord(stored: readonly RawStored[], showAll: boolean): RecordDescription {
   const timeline: TimelineEntry[] = [];
@@ -67,19 +79,17 @@ function describeRevision(
   return entryOf(
     stored,
     `saved: ${states}, attempt ${record.attempt}${endText}${reasonText}`,
-    [
-      ...(changes === "" ? [] : [changes]),
-      ...commandsFor(record).map((command) => `command ${commandText(command)}`),
-    ],
+    commandsFor(record).map((command) => `command ${commandText(command)}`),
     withoutMetadata(record as unknown as Record<string, unknown>, showAll),
+    changes,
   );
 }
 
 const commandText = ({ do: what, ...rest }: SessionCommand): string =>
-  `${what.replace("_", " ")}: ${fieldsOf(rest, [])}`;
+  `${what.replace("_", " ")}: ${fieldsText(pick(rest, []))}`;
 
 /** The fields that differ from the previous revision. */
-function changedFields(before: SessionRecord | undefined, record: SessionRecord): string {
+function changedFields(before: SessionRecord | undefined, record: SessionRecord): Record<string, unknown> {
   const old = (before ?? {}) as Record<string, unknown>;
   const now = record as unknown as Record<string, unknown>;
   const differ = Object.fromEntries(
@@ -88,7 +98,7 @@ function changedFields(before: SessionRecord | undefined, record: SessionRecord)
       .filter((name) => JSON.stringify(old[name]) !== JSON.stringify(now[name]))
       .map((name) => [name, name in now ? now[name] : "gone"]),
   );
-  return fieldsOf(differ, OMITTED);
+  return pick(differ, OMITTED);
 }
 
 function readRecord(text: string): SessionRecord | undefined {
@@ -113,6 +123,7 @@ function stepsOf(states: readonly { record: SessionRecord; atMs: number }[]): St
       state: record.state,
       attempt: record.attempt,
       host: record.host,
+      atMs,
       lastedMs: next === undefined ? undefined : next.atMs - atMs,
     };
   });

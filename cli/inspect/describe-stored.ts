@@ -1,7 +1,7 @@
 // Describes everything about a session or task besides its record: messages, launches, log lines, calls, dead letters.
 import type { RawStored } from "../../libs/bus/nats/inspect.ts";
 import type { DeadLetter, LogBatch } from "../../libs/contracts/fleet/pool.ts";
-import { entryOf, fieldsOf, parsed, type TimelineEntry, withoutMetadata } from "./timeline.ts";
+import { entryOf, parsed, pick, type TimelineEntry, withoutMetadata } from "./timeline.ts";
 
 export interface DescribeOptions {
   /** Shows metadata instead of a summary. */
@@ -15,13 +15,20 @@ export function describeStored(stored: RawStored, options: DescribeOptions): Tim
   if (stored.stream === "DEAD_LETTERS") return [describeDeadLetter(stored)];
   if (stored.stream === "SESSION_LOGS") return describeLogs(stored);
   if (stored.stream === "KV_conversations") return [describeConversation(stored, options.conversation)];
+  if (stored.stream === "KV_session_metadata") return [describeLargeText(stored)];
   const value = parsed(stored.text);
   if (stored.text === undefined) return [entryOf(stored, `${nameOf(stored.stream)} removed`)];
   if (value === undefined)
     return [entryOf(stored, "a message that is not JSON", [stored.text.slice(0, 240)])];
   const data = withoutMetadata(value, options.metadata);
-  const details = fieldsOf(data, OMITTED);
-  return [entryOf(stored, `${headOf(stored, data)}`, details === "" ? [] : [details], data)];
+  return [entryOf(stored, headOf(stored, data), [], data, pick(data, OMITTED))];
+}
+
+/** Only read to be shown. */
+function describeLargeText(stored: RawStored): TimelineEntry {
+  const bytes = Buffer.from(String(parsed(stored.text)?.base64 ?? ""), "base64");
+  const text = bytes.toString();
+  return entryOf(stored, `large metadata (${bytes.length} bytes)`, [text], { text });
 }
 
 const OMITTED = [

@@ -1,4 +1,4 @@
-// `npm run inspect -- <id>`: prints everything that NATS and LiveKit know about a session or task.
+// `greenroom inspect <id>`: prints everything that NATS and LiveKit know about a session or task.
 import { parseArgs } from "node:util";
 import type { NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
@@ -11,7 +11,7 @@ import { readPresentState } from "./present-state.ts";
 import { colored, plain, sessionText, taskText } from "./print.ts";
 import { jsonOf } from "./timeline.ts";
 
-const HELP = `npm run inspect -- <id> [--json] [--conversation] [--metadata]
+const HELP = `greenroom inspect <id> [--json] [--conversation] [--metadata]
 
 Shows a session or an outbound task: messages, revisions of the record, commands, launches, log lines, the call
 record, dead letters, and the present state. The beginning of an id is enough if it is unambiguous.

@@ -9,9 +9,12 @@ import { describeRecord, type StateDuration } from "./describe-record.ts";
 import { type DescribeOptions, describeStored } from "./describe-stored.ts";
 import type { Subject } from "./find-subject.ts";
 import { parsed, sortTimeline, type TimelineEntry } from "./timeline.ts";
+import { verdictOf } from "./verdict.ts";
 
 export interface SessionOverview {
   readonly subject: Subject;
+  /** The session's end or state, and its mishaps, in one line. */
+  readonly verdict: string;
   readonly timeline: readonly TimelineEntry[];
   readonly record: SessionRecord | undefined;
   readonly steps: readonly StateDuration[];
@@ -58,16 +61,19 @@ export async function sessionOverview(
     read("CALLS", `call.${tenant}.*.${sessionId}`),
     read("WEBHOOKS", `webhook.${tenant}.*.${sessionId}.*`),
     read("WEBHOOK_DELIVERIES", `delivery.${tenant}.*.${sessionId}`),
+    options.metadata ? read("KV_session_metadata", `$KV.session_metadata.${tenant}.${sessionId}.*`) : [],
     handoffEventsOf(nats, subject, described.record),
     ...deadSubjects({ tenant, sessionId }).map((filter) => read("DEAD_LETTERS", filter)),
   ]);
   const others = lists.flat();
+  const timeline = sortTimeline([
+    ...described.timeline,
+    ...others.flatMap((stored) => describeStored(stored, options)),
+  ]);
   return {
     subject,
-    timeline: sortTimeline([
-      ...described.timeline,
-      ...others.flatMap((stored) => describeStored(stored, options)),
-    ]),
+    verdict: verdictOf(described.record, described.steps, timeline),
+    timeline,
     record: described.record,
     steps: described.steps,
     gone: [...described.gone, ...goneOf(others, described.record)],

@@ -3,7 +3,7 @@
 import type { StateDuration } from "./describe-record.ts";
 import type { SessionOverview, TaskOverview } from "./overview.ts";
 import type { PresentState } from "./present-state.ts";
-import type { TimelineEntry } from "./timeline.ts";
+import { durationOf, fieldsText, type TimelineEntry } from "./timeline.ts";
 
 export type Paint = (color: number, text: string) => string;
 export const plain: Paint = (_, text) => text;
@@ -12,13 +12,12 @@ export const colored: Paint = (color, text) => `\u001b[${color}m${text}\u001b[0m
 const [DIM, CYAN, RED, YELLOW] = [90, 36, 31, 33];
 
 export function sessionText(
-  { subject, timeline, record, steps, gone }: SessionOverview,
+  { subject, verdict, timeline, record, steps, gone }: SessionOverview,
   live: PresentState | undefined,
   paint: Paint,
 ): string {
-  const state = record === undefined ? "record deleted" : `${record.state}, attempt ${record.attempt}`;
   return [
-    paint(CYAN, `Session ${subject.id} of ${subject.tenant}: ${state}`),
+    paint(CYAN, `Session ${subject.id} of ${subject.tenant}: ${verdict}`),
     ...(record === undefined ? [] : [`  ${aboutOf(record)}`]),
     "",
     ...timelineLines(timeline, paint),
@@ -54,22 +53,49 @@ const aboutOf = (record: NonNullable<SessionOverview["record"]>): string =>
   [
     `profile ${record.profile}`,
     `provider ${record.provider ?? "pool"}`,
+    ...(record.version === undefined ? [] : [`version ${record.version}`]),
     `room ${record.room}`,
     `user ${record.user.id}`,
     ...(record.call === undefined ? [] : [`call to ${record.call.to}`]),
     ...(record.call?.task === undefined ? [] : [`for task ${record.call.task}`]),
   ].join(", ");
 
+/** Dates and fields are printed where they change. */
 function timelineLines(timeline: readonly TimelineEntry[], paint: Paint): string[] {
   let beforeMs: number | undefined;
-  return timeline.flatMap(({ at, stream, sequence, what, details }) => {
+  let day = "";
+  const shown = new Map<string, string>();
+  return timeline.flatMap((entry) => {
+    const { at, stream, sequence, what, details } = entry;
     const atMs = Date.parse(at);
+    const [date = "", time = ""] = at.replace("Z", "").split("T");
+    const dateLines = date === day ? [] : [paint(DIM, `${date}, times in UTC`)];
+    day = date;
     const since = beforeMs === undefined ? "" : `+${durationOf(atMs - beforeMs)}`;
     beforeMs = atMs;
     const isBad = what.startsWith("DEAD LETTER") || /^log (error|fatal)/.test(what);
-    const line = `${at.replace("T", " ").replace("Z", "")} ${since.padStart(9)}  ${isBad ? paint(RED, what) : what}  ${paint(DIM, `${stream} ${sequence}`)}`;
-    return [line, ...details.map((detail) => `${" ".repeat(35)}${paint(DIM, detail)}`)];
+    const line = `${time} ${since.padStart(9)}  ${isBad ? paint(RED, what) : what}  ${paint(DIM, `${stream} ${sequence}`)}`;
+    const fields = changedFields(entry, shown);
+    const lines = [...(fields === "" ? [] : [fields]), ...details];
+    return [...dateLines, line, ...lines.map((detail) => `${" ".repeat(24)}${paint(DIM, detail)}`)];
   });
+}
+
+/** Each delivery to a webhook has a result of its own, even if it equals the previous one. */
+const ALWAYS_WHOLE = "WEBHOOK_DELIVERIES";
+/** First values of a field that are not worth a mention. */
+const EMPTY = ["0", "false", '""', "[]", "{}", '"none"'];
+
+/** The fields whose value differs from the one that was shown last. */
+function changedFields({ stream, fields = {} }: TimelineEntry, shown: Map<string, string>): string {
+  if (stream === ALWAYS_WHOLE) return fieldsText(fields);
+  const changed = Object.entries(fields).filter(([name, value]) => {
+    const text = JSON.stringify(value);
+    const last = shown.get(name);
+    shown.set(name, text);
+    return last === undefined ? !EMPTY.includes(text) : last !== text;
+  });
+  return fieldsText(Object.fromEntries(changed));
 }
 
 const durationLine = ({ state, attempt, host, lastedMs }: StateDuration): string =>
@@ -86,14 +112,4 @@ function timingLines(record: SessionOverview["record"]): string[] {
   return [
     `  By the host's clock, from its acceptance: ${[...part("joined", joinMs), ...part("ready", readyMs)].join(", ")}.`,
   ];
-}
-
-export function durationOf(ms: number): string {
-  const rounded = Math.round(ms);
-  if (Math.abs(rounded) < 1000) return `${rounded} ms`;
-  if (Math.abs(rounded) < 120_000) return `${(rounded / 1000).toFixed(1)} s`;
-  const minutes = Math.floor(rounded / 60_000);
-  return minutes < 120
-    ? `${minutes} min ${Math.round((rounded % 60_000) / 1000)} s`
-    : `${(minutes / 60).toFixed(1)} h`;
 }

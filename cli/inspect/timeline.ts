@@ -8,6 +8,8 @@ export interface TimelineEntry {
   readonly stream: string;
   readonly sequence: number;
   readonly what: string;
+  /** Values that are printed where they differ from earlier entries. */
+  readonly fields?: Readonly<Record<string, unknown>>;
   readonly details: readonly string[];
   /** The stored value without secrets, for programs. */
   readonly data?: unknown;
@@ -18,14 +20,18 @@ export const entryOf = (
   what: string,
   details: readonly string[] = [],
   data?: unknown,
+  fields?: Readonly<Record<string, unknown>>,
 ): TimelineEntry => ({
   at: stored.at.toISOString(),
   stream: stored.stream,
   sequence: stored.sequence,
   what: redactTokens(what),
   details: details.map(redactTokens),
-  ...(data === undefined ? {} : { data: JSON.parse(redactTokens(JSON.stringify(data))) }),
+  ...(data === undefined ? {} : { data: redacted(data) }),
+  ...(fields === undefined || Object.keys(fields).length === 0 ? {} : { fields: redacted(fields) }),
 });
+
+const redacted = <T>(value: T): T => JSON.parse(redactTokens(JSON.stringify(value))) as T;
 
 /** The object in a stored text; undefined if it is not a JSON object. */
 export function parsed(text: string | undefined): Record<string, unknown> | undefined {
@@ -57,10 +63,15 @@ export const jsonOf = (overview: unknown, showMetadata: boolean): string =>
     ),
   );
 
-/** Fields as `name value` in their order, without some of them. */
-export const fieldsOf = (value: Record<string, unknown>, without: readonly string[]): string =>
+/** Without some of the fields, and without undefined ones. */
+export const pick = (value: Record<string, unknown>, without: readonly string[]): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(value).filter(([name, field]) => !without.includes(name) && field !== undefined),
+  );
+
+/** Fields as `name value` in their order. */
+export const fieldsText = (value: Readonly<Record<string, unknown>>): string =>
   Object.entries(value)
-    .filter(([name, field]) => !without.includes(name) && field !== undefined)
     .map(([name, field]) => `${name} ${typeof field === "string" ? field : JSON.stringify(field)}`)
     .join(", ");
 
@@ -79,3 +90,13 @@ const STREAMS_IN_ORDER: readonly string[] = [
   ...["TASK_REQUESTS", "TASKS", "KV_tasks", "HANDOFFS", "SESSIONS_OVERFLOW", "SESSIONS", "KV_sessions"],
   ...["KV_launches", "KV_claims"],
 ];
+
+export function durationOf(ms: number): string {
+  const rounded = Math.round(ms);
+  if (Math.abs(rounded) < 1000) return `${rounded} ms`;
+  if (Math.abs(rounded) < 120_000) return `${(rounded / 1000).toFixed(1)} s`;
+  const minutes = Math.floor(rounded / 60_000);
+  return minutes < 120
+    ? `${minutes} min ${Math.round((rounded % 60_000) / 1000)} s`
+    : `${(minutes / 60).toFixed(1)} h`;
+}

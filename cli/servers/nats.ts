@@ -40,7 +40,7 @@ server_name: ${layout.cluster?.nodeName ?? "greenroom"}
 listen: "127.0.0.1:${layout.port}"
 http: "127.0.0.1:${layout.monitorPort}"
 pid_file: ${JSON.stringify(join(layout.dir, "nats.pid"))}
-max_payload: 256KB
+max_payload: 1MB
 ping_interval: "10s"
 ping_max: 2
 write_deadline: "5s"

@@ -10,12 +10,22 @@ const FIRST_PORT = 20_000;
 const PORTS = 12_000;
 const TRIES = 50;
 
+/** Ports that this process has given, whose servers may not listen yet, or restart. */
+const given = new Set<number>();
+
+/** Keeps `freePort` from giving a port that was chosen in another way. */
+export const keepPort = (port: number): void => void given.add(port);
+
 /** A TCP port that was free just now and will probably remain so. */
 export async function freePort(host = "127.0.0.1"): Promise<number> {
   for (let tries = 0; tries < TRIES; tries++) {
     const port = randomPort();
+    if (given.has(port)) continue;
     // Some servers listen on all addresses, whatever their configuration.
-    if ((await isPortFree(port, host)) && (await isPortFree(port, "0.0.0.0"))) return port;
+    if ((await isPortFree(port, host)) && (await isPortFree(port, "0.0.0.0"))) {
+      given.add(port);
+      return port;
+    }
   }
   return await listenOnce(0, host);
 }

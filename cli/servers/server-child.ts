@@ -4,7 +4,7 @@ import type { Child } from "../supervisor/child.ts";
 import type { LocalConfig } from "../supervisor/config.ts";
 import { StartError } from "../supervisor/start-error.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
-import { freePort, isPortFree } from "./ports.ts";
+import { freePort, isPortFree, keepPort } from "./ports.ts";
 
 export interface ServerDeps {
   readonly config: LocalConfig;
@@ -16,11 +16,30 @@ export interface ServerDeps {
   readonly isStopping: () => boolean;
 }
 
+export interface PortChoice {
+  /** The server, for messages. */
+  readonly what: string;
+  readonly wanted: number | undefined;
+  readonly preferred: number;
+}
+
 export const LOOPBACK = "127.0.0.1";
 const READY_MS = 30_000;
 
-export async function choosePort(what: string, preferred: number, log: Log): Promise<number> {
-  if (await isPortFree(preferred, LOOPBACK)) return preferred;
+/**
+ * @param wanted the port of a setting; without it, the preferred port or any free one
+ * @throws StartError if the wanted port is in use
+ */
+export async function choosePort({ what, wanted, preferred }: PortChoice, log: Log): Promise<number> {
+  if (wanted === 0) return await freePort(LOOPBACK);
+  if (await isPortFree(wanted ?? preferred, LOOPBACK)) {
+    keepPort(wanted ?? preferred);
+    return wanted ?? preferred;
+  }
+  if (wanted !== undefined)
+    throw new StartError(
+      `${what} can't listen on ${LOOPBACK}:${wanted}: the port is in use. Choose another one.`,
+    );
   const port = await freePort(LOOPBACK);
   log.warn({ taken: preferred, port }, `port ${preferred} is in use; ${what} uses ${port}`);
   return port;

@@ -33,7 +33,8 @@ export async function startLiveKit(
   }
   try {
     const binary = await findBinary(livekitServer, { env, report: (line) => log.info(line) });
-    const port = await choosePort("LiveKit", preferredPort, log);
+    const wanted = config.GREENROOM_LIVEKIT_PORT;
+    const port = await choosePort({ what: "LiveKit", wanted, preferred: preferredPort }, log);
     const dir = join(dataDir, "livekit");
     const key = await livekitKey(dir);
     const isVerbose = ["trace", "debug"].includes(config.GREENROOM_LOG_LEVEL);

@@ -30,23 +30,39 @@ interface Seat {
   readonly routePort: number;
 }
 
-/** @returns the settings by which services connect @throws StartError if NATS does not start */
-export async function startNats(deps: ServerDeps, plan: NatsPlan): Promise<Record<string, string>> {
+export interface StartedNats {
+  /** The settings by which services connect. */
+  readonly settings: Record<string, string>;
+  /** Rejects with a StartError if NATS does not start. */
+  readonly running: Promise<void>;
+}
+
+/**
+ * Returns before NATS is running, because services load in the meantime.
+ *
+ * @throws StartError for settings that don't fit together
+ */
+export async function startNats(deps: ServerDeps, plan: NatsPlan): Promise<StartedNats> {
   const { config, env, dataDir, log } = deps;
   if (config.NATS_URL !== undefined) {
     log.info({ url: config.NATS_URL }, "using the configured NATS");
-    return { NATS_URL: config.NATS_URL };
+    return { settings: { NATS_URL: config.NATS_URL }, running: Promise.resolve() };
   }
   assertReplicas(config.GREENROOM_REPLICAS, plan.nodes);
   assertOwnData(dataDir, plan.nodes);
   const binary = await findBinary(natsServer, { env, report: (line) => log.info(line) });
   const seats: Seat[] = [];
   for (let index = 0; index < plan.nodes; index++) seats.push(await seatOf(index, deps, plan, seats));
-  const monitorUrls = await Promise.all(seats.map((seat) => startNode(deps, binary, seat, seats)));
-  if (seats.length > 1) await waitUntilFormed(monitorUrls, deps);
   const url = seats.map(({ port }) => `nats://${LOOPBACK}:${port}`).join(",");
-  log.info({ url, monitorUrls }, seats.length > 1 ? "the NATS cluster is running" : "NATS is running");
-  return { NATS_URL: url };
+  const start = async () => {
+    const monitorUrls = await Promise.all(seats.map((seat) => startNode(deps, binary, seat, seats)));
+    if (seats.length > 1) await waitUntilFormed(monitorUrls, deps);
+    log.info({ url, monitorUrls }, seats.length > 1 ? "the NATS cluster is running" : "NATS is running");
+  };
+  const running = start();
+  // The caller may be asked to stop before it looks.
+  running.catch(() => {});
+  return { settings: { NATS_URL: url }, running };
 }
 
 function assertReplicas(replicas: number, nodes: number): void {
@@ -75,7 +91,7 @@ function assertOwnData(dataDir: string, nodes: number): void {
 
 async function seatOf(
   index: number,
-  { dataDir, log }: ServerDeps,
+  { config, dataDir, log }: ServerDeps,
   plan: NatsPlan,
   taken: readonly Seat[],
 ): Promise<Seat> {
@@ -87,9 +103,11 @@ async function seatOf(
     used.add(port);
     return port;
   };
-  const port = await unused(await choosePort("NATS", plan.port + index, log));
-  const wanted = plan.port + ROUTES_ABOVE + index;
-  const routePort = await unused((await isPortFree(wanted, LOOPBACK)) ? wanted : await freePort());
+  const first = config.GREENROOM_NATS_PORT;
+  const wanted = first === undefined || first === 0 ? first : first + index;
+  const port = await unused(await choosePort({ what: "NATS", wanted, preferred: plan.port + index }, log));
+  const route = (wanted || plan.port + index) + ROUTES_ABOVE;
+  const routePort = await unused((await isPortFree(route, LOOPBACK)) ? route : await freePort());
   return { instance, dir: natsDir(dataDir, instance), port, routePort };
 }
 

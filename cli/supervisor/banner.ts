@@ -52,23 +52,23 @@ function profileLines(health: Health | undefined): string[] {
     const idle = profile.warm + profile.hot;
     const agents = `${idle} warm agent${idle === 1 ? "" : "s"}${profile.hot > 0 ? ` (${profile.hot} hot)` : ""}`;
     const description = profile.status === "running" ? agents : (profile.error ?? "");
-    const status = profile.status === "stopped" && profile.error === undefined ? "loading" : profile.status;
-    return `    ${name.padEnd(width)}  ${status}${description === "" ? "" : `: ${description}`}`;
+    return `    ${name.padEnd(width)}  ${profile.status}${description === "" ? "" : `: ${description}`}`;
   });
   return ["  Profiles:", ...lines, ""];
 }
 
 const POLL_MS = 500;
 
-/** How long to wait for the other profiles after the first agent is warm. */
-const OTHER_PROFILES_MS = 5000;
+/** How long to wait for the rest after the first agent is warm. */
+const REST_MS = 15_000;
 
 /**
- * Waits until the gateway is ready and an agent is warm, and shortly for the other profiles.
+ * Waits until the gateway is ready and an agent is warm, and shortly for LiveKit and the other profiles, which the
+ * banner reports too.
  *
  * @returns the health at that time, or the latest known health after `timeoutMs`
  */
-export async function waitForFirstAgent(
+export async function waitUntilReady(
   apiUrl: string,
   timeoutMs: number,
   isCancelled: () => boolean,
@@ -80,15 +80,25 @@ export async function waitForFirstAgent(
     if ((await getJson(`${apiUrl}/readyz`)) !== undefined) {
       const parsed = HealthAnswer.safeParse(await getJson(`${apiUrl}/api/health`));
       if (parsed.success) health = parsed.data;
+      if (health !== undefined && isSettled(health)) return health;
       if (health !== undefined && health.sessions.pool > 0) {
-        if (Object.values(health.profiles).every((profile) => profile.status !== "stopped")) return health;
-        if (!isWarm) deadline = Math.min(deadline, performance.now() + OTHER_PROFILES_MS);
+        if (!isWarm) deadline = Math.min(deadline, performance.now() + REST_MS);
         isWarm = true;
       }
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return health;
+}
+
+/** Whether nothing that the banner reports is still starting. */
+export function isSettled({ profiles, services, sessions }: Health): boolean {
+  const all = Object.values(profiles);
+  const isStarting = ({ status, warm, hot, warming }: (typeof all)[number]) =>
+    status === "stopped" || status === "loading" || (status === "running" && warm + hot === 0 && warming > 0);
+  if (services.livekit.status === "stopped" || all.some(isStarting)) return false;
+  // An agent that waits for LiveKit is "failed" at first.
+  return sessions.pool > 0 || (all.length > 0 && all.every(({ status }) => status === "disabled"));
 }
 
 /** Undefined unless the answer is a success. */

@@ -78,19 +78,28 @@ export class Child {
     this.#launch();
   }
 
-  /** Sends SIGTERM, and SIGKILL to the child's whole process group after `stopMs`. Prevents a restart. */
-  async stop(): Promise<void> {
+  /** Whether the child was asked to stop and has not ended yet. */
+  get isStopping(): boolean {
+    return !this.#isWanted && this.#process !== undefined;
+  }
+
+  /**
+   * Sends SIGTERM, and SIGKILL to the child's whole process group after its `stopMs`, but at most `limitMs`. Prevents a
+   * restart.
+   */
+  async stop(limitMs: number): Promise<void> {
     this.#isWanted = false;
     clearTimeout(this.#retry);
     this.#killRemains();
     const child = this.#process;
     if (child === undefined) return;
+    const afterMs = Math.round(Math.min(this.spec.stopMs, limitMs));
     const late = setTimeout(() => {
       const { log } = this.#deps;
       const title = titleOf(this.spec);
-      log.warn({ child: title, afterMs: this.spec.stopMs }, `killing ${title}`);
+      log.warn({ child: title, afterMs }, `killing ${title}`);
       killGroup(child.pid, "SIGKILL");
-    }, this.spec.stopMs);
+    }, afterMs);
     child.kill("SIGTERM");
     await this.#death;
     clearTimeout(late);

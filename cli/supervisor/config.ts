@@ -10,6 +10,12 @@ export const localSettings = {
   ),
   GREENROOM_PORT: setting.integer("Port of the gateway; 0 selects any free port.", 8080, 0, 65_535),
   GREENROOM_BIND: setting.text("Address on which the gateway listens.", "127.0.0.1"),
+  GREENROOM_NATS_PORT: setting.optionalPort(
+    "Port of the local NATS; 0 selects any free port. Default: 4222, or any free port if that is in use.",
+  ),
+  GREENROOM_LIVEKIT_PORT: setting.optionalPort(
+    "Port of the local LiveKit; 0 selects any free port. Default: 7880, or any free port if that is in use.",
+  ),
   GREENROOM_DATA_DIR: setting.text(
     "Folder for the data of NATS and the lock of the supervisor.",
     ".greenroom",

@@ -1,6 +1,6 @@
 // Chooses the ports of the gateways.
 import type { Log } from "../../libs/runtime/log.ts";
-import { freePort, isPortFree } from "../servers/ports.ts";
+import { freePort, isPortFree, keepPort } from "../servers/ports.ts";
 import type { LocalConfig } from "./config.ts";
 import { StartError } from "./start-error.ts";
 
@@ -25,6 +25,8 @@ export async function gatewayPorts(config: LocalConfig, count: number, log: Log)
       if (!ports.includes(other)) ports.push(other);
     }
   }
+  // The gateways listen later than the servers.
+  for (const port of ports) keepPort(port);
   return ports;
 }
 

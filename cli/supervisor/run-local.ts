@@ -9,7 +9,7 @@ import { createLog, type Log } from "../../libs/runtime/log.ts";
 import { BinaryError } from "../servers/binaries.ts";
 import { startLiveKit } from "../servers/start-livekit.ts";
 import { startNats } from "../servers/start-nats.ts";
-import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts";
+import { bannerText, curlOf, type Health, waitUntilReady } from "./banner.ts";
 import type { ChildName } from "./child.ts";
 import { type LocalConfig, readLocalConfig } from "./config.ts";
 import { forkService } from "./fork-service.ts";
@@ -32,6 +32,8 @@ export interface LocalOptions {
   /** Preferred ports. Further processes of a kind get the next ones. */
   readonly ports: { readonly nats: number; readonly livekit: number };
   readonly backOff?: BackOff;
+  /** Called on a terminal, with the address of the first gateway, once everything runs. */
+  readonly onReady?: (apiUrl: string) => void;
 }
 
 /** NATS stops last, because services need it to stop in order. */
@@ -46,10 +48,15 @@ const STOP_ORDER: readonly (readonly ChildName[])[] = [
 const ORPHANED_AGENTS_MS = 1500;
 /** Services stop within 10 s; the agent-host and the providers service after their drain. */
 const SERVICE_STOP_MS = 15_000;
+/** A gateway holds no state, and stops first. The agents need the rest of the time. */
+const GATEWAY_STOP_MS = 1000;
 /** A control process stops its dispatcher last, after providers among others. */
 const CONTROL_STOP_MS = 10_000 + SERVICE_STOP_MS;
 const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
+/** Everything has stopped or is killed in this time after a drain, so a stop takes less than 10 s by default. */
+const STOP_MS = 4000;
+const REPORT_MS = 1000;
 
 /** Ends the process with 0 after a stop, 78 for invalid settings, and 1 for other failures. */
 export async function runLocal(options: LocalOptions): Promise<void> {
@@ -126,14 +133,14 @@ class LocalRun {
     });
 
     const apiUrls = ports.map((port) => `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`);
-    const servers = {
-      ...(await this.#startServers(supervisor, ports[0]!)),
-      ...(await receiptKey(this.#options.env, this.#dataDir)),
-    };
+    const { settings, natsRunning } = await this.#startServers(supervisor, ports[0]!);
+    const servers = { ...settings, ...(await receiptKey(this.#options.env, this.#dataDir)) };
     if (this.#isStopping) return;
     const later = (wanted: boolean) =>
       this.#options.services.filter(({ isLater = false }) => isLater === wanted);
     this.#startServices(supervisor, later(false), servers, ports);
+    await this.#orStop(supervisor, () => natsRunning);
+    if (this.#isStopping) return;
     const natsUrl = servers.NATS_URL ?? "";
     this.#stopPublishing = publishSupervision(
       supervisor,
@@ -142,7 +149,7 @@ class LocalRun {
       this.#log,
     );
 
-    const health = await waitForFirstAgent(apiUrls[0]!, FIRST_AGENT_MS, () => this.#isStopping);
+    const health = await waitUntilReady(apiUrls[0]!, FIRST_AGENT_MS, () => this.#isStopping);
     if (this.#isStopping) return;
     this.#startServices(supervisor, later(true), servers, ports);
     this.#showBanner(apiUrls, natsUrl, servers.LIVEKIT_URL, health);
@@ -157,7 +164,7 @@ class LocalRun {
     await pidFiles.endOrphans(ORPHAN_GRACE_MS);
   }
 
-  async #startServers(supervisor: Supervisor, gatewayPort: number): Promise<Record<string, string>> {
+  async #startServers(supervisor: Supervisor, gatewayPort: number) {
     const { env, ports, natsNodes = 1 } = this.#options;
     const isStopping = () => this.#isStopping;
     const deps = {
@@ -169,10 +176,19 @@ class LocalRun {
       isStopping,
     };
     const webhookUrl = `http://${hostFor(this.#config.GREENROOM_BIND, "127.0.0.1")}:${gatewayPort}/api/livekit/webhook`;
-    try {
+    return await this.#orStop(supervisor, async () => {
       const nats = await startNats(deps, { nodes: natsNodes, port: ports.nats });
-      if (this.#isStopping) return nats;
-      return { ...nats, ...(await startLiveKit(deps, ports.livekit, webhookUrl)) };
+      if (this.#isStopping) return { settings: nats.settings, natsRunning: nats.running };
+      // The first start may build LiveKit for minutes. A failure of NATS is reported before that.
+      const natsFailed = nats.running.then(() => new Promise<never>(() => {}));
+      const livekit = await Promise.race([startLiveKit(deps, ports.livekit, webhookUrl), natsFailed]);
+      return { settings: { ...nats.settings, ...livekit }, natsRunning: nats.running };
+    });
+  }
+
+  async #orStop<T>(supervisor: Supervisor, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
     } catch (error) {
       await this.#stopChildren(supervisor);
       throw error;
@@ -226,8 +242,10 @@ class LocalRun {
       dataDir: this.#dataDir,
       health,
     });
-    if (this.#isPretty) process.stdout.write(`\n${text}\n\n`);
-    else this.#log.info({ url: apiUrl, page: `${apiUrl}/`, curl: curlOf(apiUrl) }, text);
+    if (this.#isPretty) {
+      process.stdout.write(`\n${text}\n\n`);
+      if (health !== undefined) this.#options.onReady?.(apiUrl);
+    } else this.#log.info({ url: apiUrl, page: `${apiUrl}/`, curl: curlOf(apiUrl) }, text);
   }
 
   async #stop(supervisor: Supervisor): Promise<void> {
@@ -239,13 +257,19 @@ class LocalRun {
   }
 
   async #stopChildren(supervisor: Supervisor): Promise<void> {
-    await this.#stopPublishing();
-    await supervisor.stop();
+    const report = setInterval(() => {
+      const waitingFor = supervisor.stopping();
+      if (waitingFor.length > 0) this.#log.info(`stopping; waiting for ${waitingFor.join(", ")}`);
+    }, REPORT_MS);
+    const limitMs = this.#config.GREENROOM_DRAIN_TIMEOUT_MS + STOP_MS;
+    await Promise.all([this.#stopPublishing(), supervisor.stop(limitMs)]);
+    clearInterval(report);
   }
 }
 
 /** How long a process may take to stop before it is killed, in ms. */
 function stopMsOf(name: ProcessName, drainMs: number): number {
+  if (name === "gateway") return GATEWAY_STOP_MS;
   if (name === "control") return drainMs + CONTROL_STOP_MS;
   return name === "agent-host" || name === "providers" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
 }

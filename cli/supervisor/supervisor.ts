@@ -11,6 +11,8 @@ import type { Log } from "../../libs/runtime/log.ts";
 import { Child, type ChildDeps, type ChildName, type ChildSpec, titleOf } from "./child.ts";
 
 const CLOSE_MS = 1000;
+/** The least time for a stop of one row. */
+const ROW_MS = 700;
 
 export interface SupervisorOptions extends ChildDeps {
   /** Children by name, in the order of their stop. Those in the same row stop at the same time. */
@@ -68,12 +70,22 @@ export class Supervisor {
     return heartbeats;
   }
 
-  async stop(): Promise<void> {
+  /** Stops all children in order, within `limitMs`. The last rows keep some of this time when the first ones hang. */
+  async stop(limitMs: number): Promise<void> {
     this.#isStopping = true;
-    for (const names of this.#options.stopOrder) {
+    const deadline = performance.now() + limitMs;
+    const { stopOrder } = this.#options;
+    for (const [index, names] of stopOrder.entries()) {
+      const laterMs = ROW_MS * (stopOrder.length - index - 1);
+      const stopMs = Math.max(ROW_MS, deadline - performance.now() - laterMs);
       const stopping = this.#children.filter((child) => names.includes(child.spec.name));
-      await Promise.all(stopping.map((child) => child.stop()));
+      await Promise.all(stopping.map((child) => child.stop(stopMs)));
     }
+  }
+
+  /** The names of the children that have been asked to stop and still run. */
+  stopping(): string[] {
+    return this.#children.filter((child) => child.isStopping).map(({ spec }) => titleOf(spec));
   }
 
   /** Kills all children immediately. */

@@ -1,4 +1,4 @@
-// `npm run task`: creates one outbound call and prints its progress; with --direct without the queue.
+// `greenroom task`: creates one outbound call and prints its progress; with --direct without the queue.
 import { parseArgs } from "node:util";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { CreateTaskRequest } from "../../libs/contracts/tasks/http.ts";
@@ -7,7 +7,7 @@ import { providerFor, type TasksConfig, tasksSettings } from "../../services/tas
 import { runDirectly } from "./run-directly.ts";
 import { runThroughApi } from "./run-through-api.ts";
 
-const USAGE = `npm run task -- --to +15550100 --profile sales [options]
+const USAGE = `greenroom task --to +15550100 --profile sales [options]
 
   --to <number>         the callee: +15550100, or a SIP user name
   --profile <name>      the kind of agent

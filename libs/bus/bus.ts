@@ -33,6 +33,8 @@ export interface Change<T> {
 export interface ConsumeOptions {
   /** The name of the durable consumer. Processes that use the same name share the work. */
   readonly durable: string;
+  /** For people who look at NATS. */
+  readonly description: string;
   /** The most messages that this process handles at a time. */
   readonly concurrency: number;
   /** The number of failed deliveries after which a message becomes a dead letter; 30 by default. */

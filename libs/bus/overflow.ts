@@ -36,7 +36,12 @@ export function overflowFilter<T>(channel: Channel<T>, overflow: Channel<T>, fil
 export async function forward<T>(bus: Bus, channel: Channel<T>): Promise<Stop> {
   const { overflow, ...own } = channel;
   if (overflow === undefined) return async () => {};
-  const options = { durable: DURABLE, concurrency: CONCURRENCY, maxDeliveries: Number.POSITIVE_INFINITY };
+  const options = {
+    durable: DURABLE,
+    description: `Forwards to ${own.stream}.`,
+    concurrency: CONCURRENCY,
+    maxDeliveries: Number.POSITIVE_INFINITY,
+  };
   return await bus.streams.consume(overflow, options, async (message) => {
     await bus.streams.publish(own, message);
     return "ack";

@@ -9,12 +9,16 @@ import { attemptKey, sessionKey } from "./ids.ts";
 import { DeletionJob, deletionJobKey } from "./privacy/deletion.ts";
 import { LaunchRecord } from "./providers/provider.ts";
 import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./sessions/conversation.ts";
+import { Invitation, invitationKey } from "./sessions/invitation.ts";
 import { SessionRecord } from "./sessions/session.ts";
+import { METADATA_BYTES_MAX, StoredText, storedTextKey } from "./sessions/stored-text.ts";
 import { CALL_SLOTS_KEY, CallSlots, TaskRecord, taskKey } from "./tasks/task.ts";
 import { endpointKey, WebhookEndpoint, WebhookQueue } from "./webhooks/webhook.ts";
 
 export interface Bucket<T> {
   readonly name: string;
+  /** For people who look at NATS. */
+  readonly description: string;
   readonly schema: z.ZodType<T>;
   readonly keyOf: (value: T) => string;
   /** Revisions kept of each key, the newest included. */
@@ -23,13 +27,21 @@ export interface Bucket<T> {
   readonly maxValueBytes: number;
   /** Removes abandoned keys. An update restarts the time, so never use it as a lease. */
   readonly ttlMs?: number;
+  /**
+   * The time to live of a value, if it is shorter than the bucket's; undefined for the bucket's. Watches learn nothing of
+   * its end. An earlier NATS (before 2.11) keeps the value for the bucket's time.
+   */
+  valueTtlMs?(value: T): number | undefined;
 }
 
 const MIB = 1024 * 1024;
+/** Base64 needs four bytes for three. NATS's own default allows messages of 1 MiB. */
+const STORED_TEXT_BYTES_MAX = Math.ceil(METADATA_BYTES_MAX / 3) * 4 + 4 * 1024;
 
 /** Session records. Written by the dispatcher only; the janitor purges old ended ones. */
 export const sessions: Bucket<SessionRecord> = {
   name: "sessions",
+  description: "Session records. Only the dispatcher writes them.",
   schema: SessionRecord,
   keyOf: sessionKey,
   history: 64,
@@ -39,9 +51,38 @@ export const sessions: Bucket<SessionRecord> = {
   ttlMs: 30 * 24 * 60 * 60 * 1000,
 };
 
+/** Large metadata of sessions. Written by gateways; the janitor deletes it with the session's record. */
+export const sessionMetadata: Bucket<StoredText> = {
+  name: "session_metadata",
+  description: "Large metadata of sessions, by gateways.",
+  schema: StoredText,
+  keyOf: (text) => storedTextKey(text, text),
+  history: 1,
+  maxBytes: 1024 * MIB,
+  maxValueBytes: STORED_TEXT_BYTES_MAX,
+  // As long as the records.
+  ttlMs: 30 * 24 * 60 * 60 * 1000,
+};
+
+/** The requests of room tokens. Written by the gateway. */
+export const invitations: Bucket<Invitation> = {
+  name: "invitations",
+  description: "The requests of room tokens, from which sessions start. Gateways write them.",
+  schema: Invitation,
+  keyOf: invitationKey,
+  history: 1,
+  maxBytes: 512 * MIB,
+  maxValueBytes: STORED_TEXT_BYTES_MAX + 16 * 1024,
+  // As long as LiveKit renews the token of a connected user, within reason.
+  ttlMs: 25 * 60 * 60 * 1000,
+  // An unused token leaves nothing, or requests from anywhere would fill the bucket for a day.
+  valueTtlMs: ({ unusedForS }) => (unusedForS === undefined ? undefined : unusedForS * 1000),
+};
+
 /** Host records. Each host writes its own. */
 export const hosts: Bucket<HostRecord> = {
   name: "hosts",
+  description: "Records of the agent-hosts. Each host writes its own.",
   schema: HostRecord,
   keyOf: (record) => record.hostId,
   history: 1,
@@ -52,6 +93,7 @@ export const hosts: Bucket<HostRecord> = {
 /** The number of agents that the fleet keeps of each profile. */
 export const pools: Bucket<PoolTarget> = {
   name: "pools",
+  description: "The number of agents to keep of each profile.",
   schema: PoolTarget,
   keyOf: (target) => target.profile,
   history: 1,
@@ -65,6 +107,7 @@ export const pools: Bucket<PoolTarget> = {
  */
 export const conversations: Bucket<ConversationRecord> = {
   name: "conversations",
+  description: "Conversation checkpoints of running sessions, by their hosts.",
   schema: ConversationRecord,
   keyOf: sessionKey,
   history: 1,
@@ -76,6 +119,7 @@ export const conversations: Bucket<ConversationRecord> = {
 /** Sessions that ended in each minute, by tenant and profile. */
 export const rollups: Bucket<Rollup> = {
   name: "rollups",
+  description: "Numbers of ended sessions by minute, tenant and profile, by the janitor.",
   schema: Rollup,
   keyOf: (rollup) => `${rollup.tenant}.${rollup.profile}.${rollup.minute.replace(/[^0-9]/g, "")}`,
   history: 1,
@@ -87,6 +131,7 @@ export const rollups: Bucket<Rollup> = {
 /** Launches of agents and phone calls. Written by the providers service. */
 export const launches: Bucket<LaunchRecord> = {
   name: "launches",
+  description: "Launches of agents and phone calls in other systems, by the providers service.",
   schema: LaunchRecord,
   keyOf: attemptKey,
   history: 16,
@@ -101,6 +146,7 @@ export const launches: Bucket<LaunchRecord> = {
  */
 export const claims: Bucket<ClaimRecord> = {
   name: "claims",
+  description: "Claim tickets of agent runners, by the providers service and gateways.",
   schema: ClaimRecord,
   keyOf: (claim) => claimKey(claim.tenant, claim.claimId),
   history: 8,
@@ -112,6 +158,7 @@ export const claims: Bucket<ClaimRecord> = {
 /** Records of outbound tasks. Written by the tasks service only. */
 export const tasks: Bucket<TaskRecord> = {
   name: "tasks",
+  description: "Records of outbound calls. Only the tasks service writes them.",
   schema: TaskRecord,
   keyOf: (record) => taskKey(record.tenant, record.taskId),
   // Room for every state of three attempts, and for one or two manual retries.
@@ -125,6 +172,7 @@ export const tasks: Bucket<TaskRecord> = {
 /** All granted call slots, in one record. Written by the tasks service only. */
 export const callSlots: Bucket<CallSlots> = {
   name: "call_slots",
+  description: "Call slots in use, in one record, by the tasks service.",
   schema: CallSlots,
   keyOf: () => CALL_SLOTS_KEY,
   history: 1,
@@ -135,6 +183,7 @@ export const callSlots: Bucket<CallSlots> = {
 /** Measurements of each attempt, written by its host. The calls service builds call records from them. */
 export const usageReports: Bucket<UsageReport> = {
   name: "usage_reports",
+  description: "Measurements of each attempt, by the attempt's host.",
   schema: UsageReport,
   keyOf: attemptKey,
   history: 1,
@@ -146,6 +195,7 @@ export const usageReports: Bucket<UsageReport> = {
 /** Key figures of each day. The calls service builds them from call records. */
 export const dailyKpis: Bucket<DailyKpi> = {
   name: "daily_kpis",
+  description: "Key figures of each day, by the calls service.",
   schema: DailyKpi,
   keyOf: (kpi) => kpiKey(kpi.tenant, kpi.day, kpi.profile),
   history: 1,
@@ -156,6 +206,7 @@ export const dailyKpis: Bucket<DailyKpi> = {
 /** Exists where a calls service runs. The janitor then purges a session only after its call is recorded. */
 export const callRecording: Bucket<CallRecording> = {
   name: "call_recording",
+  description: "Marks that a calls service records calls before the janitor purges sessions.",
   schema: CallRecording,
   keyOf: () => CALL_RECORDING_KEY,
   history: 1,
@@ -166,6 +217,7 @@ export const callRecording: Bucket<CallRecording> = {
 /** Webhook endpoints. Written by gateways only. */
 export const webhookEndpoints: Bucket<WebhookEndpoint> = {
   name: "webhook_endpoints",
+  description: "Webhook endpoints. Only gateways write them.",
   schema: WebhookEndpoint,
   keyOf: (endpoint) => endpointKey(endpoint.tenant, endpoint.id),
   history: 1,
@@ -176,6 +228,7 @@ export const webhookEndpoints: Bucket<WebhookEndpoint> = {
 /** Delivery progress of each endpoint. Written by the webhooks service only. */
 export const webhookQueues: Bucket<WebhookQueue> = {
   name: "webhook_queues",
+  description: "Delivery progress of each webhook endpoint, by the webhooks service.",
   schema: WebhookQueue,
   keyOf: (queue) => endpointKey(queue.tenant, queue.endpoint),
   history: 1,
@@ -189,6 +242,7 @@ export const webhookQueues: Bucket<WebhookQueue> = {
  */
 export const deletionJobs: Bucket<DeletionJob> = {
   name: "deletion_jobs",
+  description: "Jobs that delete data, and proofs of what was deleted.",
   schema: DeletionJob,
   keyOf: (job) => deletionJobKey(job.tenant, job.id),
   history: 1,
@@ -199,6 +253,8 @@ export const deletionJobs: Bucket<DeletionJob> = {
 
 export const allBuckets: readonly Bucket<never>[] = [
   sessions,
+  sessionMetadata,
+  invitations,
   hosts,
   pools,
   conversations,

@@ -13,6 +13,13 @@ export const Tenant = token("A tenant");
 export const HostId = token("A host id");
 export const ProfileName = token("A profile name");
 
+/** Identifies the code of an agent file: a text that a deployment sets, or a fingerprint of the files. */
+export const AgentVersion = z
+  .string()
+  .min(1, "A version may not be empty")
+  .max(64, "A version may be 64 characters long at most")
+  .regex(/^\P{Cc}*$/u, "A version may not hold control characters");
+
 /** The tenant of a deployment that has only one. */
 export const DEFAULT_TENANT = "default";
 
@@ -55,6 +62,12 @@ export const roomOf = (sessionId: string): string => `session-${sessionId}`;
 
 /** Prefix of all standby rooms, by which the janitor recognizes them. */
 export const STANDBY_PREFIX = "standby-";
+
+export const RESERVED_PREFIXES: readonly string[] = [STANDBY_PREFIX, roomOf("")];
+
+/** Whether only Greenroom may give a room this name. */
+export const isReservedRoom = (room: string): boolean =>
+  RESERVED_PREFIXES.some((prefix) => room.startsWith(prefix));
 
 /**
  * The LiveKit identity of one attempt's agent. Never reused (I8): LiveKit disconnects the older holder of an identity,

@@ -22,6 +22,8 @@ import { WebhookDelivery, WebhookMessage, WebhookQueued, webhookSubject } from "
 /** A stored stream of messages. */
 export interface Channel<T> {
   readonly stream: string;
+  /** For people who look at NATS. */
+  readonly description: string;
   readonly subjects: string;
   readonly schema: z.ZodType<T>;
   readonly maxAgeMs: number;
@@ -62,6 +64,7 @@ const MAX_SUBJECT = 1024;
 /** The stream of session events without its overflow stream. */
 export const sessionEventsWithoutOverflow: Omit<Channel<SessionEvent>, "overflow"> = {
   stream: "SESSIONS",
+  description: "Session events. Every service publishes them, the dispatcher handles them.",
   subjects: "session.*.*.*",
   schema: SessionEvent,
   maxAgeMs: 7 * DAY_MS,
@@ -80,6 +83,7 @@ export const sessionEventsWithoutOverflow: Omit<Channel<SessionEvent>, "overflow
 export const sessionOverflow: Channel<SessionEvent> = {
   ...sessionEventsWithoutOverflow,
   stream: "SESSIONS_OVERFLOW",
+  description: "Session events that SESSIONS could not store. The dispatcher forwards them.",
   subjects: `overflow.${sessionEventsWithoutOverflow.subjects}`,
   maxBytes: 64 * MIB,
   subjectOf: (event) => `overflow.${sessionEventsWithoutOverflow.subjectOf(event)}`,
@@ -98,6 +102,7 @@ const lostIn = (event: SessionEvent): string =>
 /** Log lines of agents, kept for a day. */
 export const sessionLogs: Channel<LogBatch> = {
   stream: "SESSION_LOGS",
+  description: "Log lines of agents.",
   subjects: "log.*.*",
   schema: LogBatch,
   maxAgeMs: DAY_MS,
@@ -111,6 +116,7 @@ export const sessionLogs: Channel<LogBatch> = {
 /** Messages that no delivery could process. `nats stream view DEAD_LETTERS` shows them. */
 export const deadLetters: Channel<DeadLetter> = {
   stream: "DEAD_LETTERS",
+  description: "Messages that no delivery could process, with the reason.",
   subjects: "dead.>",
   schema: DeadLetter,
   maxAgeMs: 7 * DAY_MS,
@@ -131,6 +137,7 @@ export const deadLetters: Channel<DeadLetter> = {
  */
 export const handoffEvents: Channel<HandoffEvent> = {
   stream: "HANDOFFS",
+  description: "Handoffs of other systems, and Greenroom's events about them.",
   subjects: "runtime.>",
   schema: HandoffEvent,
   maxAgeMs: DAY_MS,
@@ -143,6 +150,7 @@ export const handoffEvents: Channel<HandoffEvent> = {
 /** Handoff requests of any shape, so that an invalid one can be answered. */
 export const handoffRequests: Channel<unknown> = {
   stream: handoffEvents.stream,
+  description: handoffEvents.description,
   subjects: "runtime.handoff_requested",
   schema: z.json(),
   maxAgeMs: handoffEvents.maxAgeMs,
@@ -158,6 +166,7 @@ export const handoffRequests: Channel<unknown> = {
  */
 export const taskRequests: Channel<TaskRequest> = {
   stream: "TASK_REQUESTS",
+  description: "Requests for outbound calls, for the tasks service.",
   subjects: "tasks.outbound.>",
   schema: TaskRequest,
   // The longest outage of the tasks service that loses no request.
@@ -176,6 +185,7 @@ export const taskRequests: Channel<TaskRequest> = {
 /** Task events. Published by the tasks service and the gateway, consumed by the tasks service. */
 export const taskEvents: Channel<TaskEvent> = {
   stream: "TASKS",
+  description: "Task events. The gateway and the tasks service publish them, the tasks service handles them.",
   subjects: "task.*.*.*",
   schema: TaskEvent,
   maxAgeMs: 7 * DAY_MS,
@@ -206,6 +216,7 @@ export const taskEvents: Channel<TaskEvent> = {
  */
 export const calls: Channel<CallRecord> = {
   stream: "CALLS",
+  description: "Call records, one for each ended session, by the calls service.",
   subjects: "call.*.*.*",
   schema: CallRecord,
   maxAgeMs: 400 * DAY_MS,
@@ -222,6 +233,7 @@ export const calls: Channel<CallRecord> = {
 /** Events for webhooks, one per subject. Kept after delivery, for replays. */
 export const webhooks: Channel<WebhookMessage> = {
   stream: "WEBHOOKS",
+  description: "Events for webhook endpoints, kept after their delivery for replays.",
   subjects: "webhook.>",
   schema: WebhookMessage,
   maxAgeMs: 7 * DAY_MS,
@@ -237,6 +249,7 @@ export const webhooks: Channel<WebhookMessage> = {
 /** The result of each delivery try. */
 export const webhookDeliveries: Channel<WebhookDelivery> = {
   stream: "WEBHOOK_DELIVERIES",
+  description: "The result of each try to deliver an event to a webhook endpoint.",
   subjects: "delivery.*.*.*",
   schema: WebhookDelivery,
   maxAgeMs: 7 * DAY_MS,

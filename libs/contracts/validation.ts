@@ -10,10 +10,13 @@ export const faultsOf = ({ issues }: z.core.$ZodError, most = 5): string =>
 
 /** Whether objects and arrays are nested deeper than `levels`. Not recursive, because it protects recursive code. */
 export function isDeeperThan(levels: number, value: unknown): boolean {
-  let layer = [value].filter(isContainer);
-  for (let depth = 0; layer.length > 0; depth++) {
+  // Layer by layer in one list: every message is checked, and a list for each layer would take longer than its parsing.
+  const found = [value].filter(isContainer);
+  let next = 0;
+  for (let depth = 0; next < found.length; depth++) {
     if (depth === levels) return true;
-    layer = layer.flatMap((container) => Object.values(container).filter(isContainer));
+    for (const end = found.length; next < end; next++)
+      for (const inner of Object.values(found[next]!)) if (isContainer(inner)) found.push(inner);
   }
   return false;
 }

@@ -3,6 +3,7 @@ import type { Bus } from "../bus/bus.ts";
 import type { ServiceName } from "../contracts/fleet/pool.ts";
 import { serviceHeartbeats } from "../contracts/streams.ts";
 import type { Clock } from "../runtime/clock.ts";
+import { greenroomVersion } from "../runtime/version.ts";
 
 export const HEARTBEAT_MS = 2000;
 /** After three missed heartbeats, a process counts as dead. */
@@ -33,13 +34,14 @@ export function startHeartbeat(
       instance,
       pid: process.pid,
       status,
+      version: greenroomVersion,
       ...(reason === undefined ? {} : { reason }),
     });
   };
   let cancel = () => {};
   const next = () => {
     publish("running");
-    cancel = clock.after(HEARTBEAT_MS, next);
+    cancel = clock.after(HEARTBEAT_MS, next, "coarse");
   };
   next();
   return () => {

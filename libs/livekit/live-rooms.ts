@@ -1,13 +1,28 @@
 // Rooms on a real LiveKit server, through its server API.
-import { ParticipantInfo_Kind } from "@livekit/protocol";
+import {
+  type ParticipantInfo as LiveKitParticipant,
+  ParticipantInfo_Kind,
+  type Room,
+} from "@livekit/protocol";
 import { type RoomServiceClient, TwirpError } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { AskAgent } from "./ask-agent.ts";
-import type { ParticipantInfo, Rooms } from "./rooms.ts";
+import { decideClose, type ParticipantInfo, type Rooms, SESSION_ROOM } from "./rooms.ts";
 
 /** @param askAgent asks an agent whether it is alive; without it, a listed agent counts as alive */
 export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms => ({
-  async create(room, options) {
+  async close(room, session) {
+    const [present, isOwnRoom] = await Promise.all([
+      participantsIn(client, room),
+      session.isOwnRoom || hasOwnOptions(client, room),
+    ]);
+    const decision = decideClose(present, { ...session, isOwnRoom });
+    if (decision === "delete") return this.delete(room);
+    for (const identity of decision.remove) await this.remove(room, identity);
+  },
+  async create(room, options, mayExist = false) {
+    // LiveKit would change the options of a room that is there.
+    if (mayExist && (await find(client, room)) !== undefined) return;
     await orUnavailable(`creating the room ${room}`, () =>
       client.createRoom({
         name: room,
@@ -15,6 +30,12 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
         departureTimeout: options.departureTimeoutS,
       }),
     );
+  },
+  async config(room) {
+    const found = await find(client, room);
+    if (found === undefined) return undefined;
+    const { departureTimeout, emptyTimeout, maxParticipants, metadata } = found;
+    return { departureTimeout, emptyTimeout, maxParticipants, metadata };
   },
   async delete(room) {
     await orUnavailable(`deleting the room ${room}`, () => ignoreMissing(client.deleteRoom(room)));
@@ -50,6 +71,17 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
   },
 });
 
+const find = async (client: RoomServiceClient, room: string): Promise<Room | undefined> =>
+  (await orUnavailable(`finding the room ${room}`, () => client.listRooms([room])))[0];
+
+async function hasOwnOptions(client: RoomServiceClient, room: string): Promise<boolean> {
+  const found = await find(client, room);
+  return (
+    found?.emptyTimeout === SESSION_ROOM.emptyTimeoutS &&
+    found.departureTimeout === SESSION_ROOM.departureTimeoutS
+  );
+}
+
 async function participantsIn(client: RoomServiceClient, room: string): Promise<ParticipantInfo[]> {
   const found = await orUnavailable(`listing the participants of ${room}`, () =>
     ignoreMissing(client.listParticipants(room)),
@@ -57,10 +89,17 @@ async function participantsIn(client: RoomServiceClient, room: string): Promise<
   return (found ?? []).map((participant) => ({
     identity: participant.identity,
     isAgent: participant.kind === ParticipantInfo_Kind.AGENT,
+    ...(participant.kind === ParticipantInfo_Kind.SIP ? { isPhone: true as const } : {}),
+    ...(isMachine(participant) ? { isMachine: true as const } : {}),
     attributes: participant.attributes,
     joinedAtMs: Number(participant.joinedAtMs),
   }));
 }
+
+const isMachine = ({ kind, permission }: LiveKitParticipant): boolean =>
+  kind === ParticipantInfo_Kind.INGRESS ||
+  kind === ParticipantInfo_Kind.EGRESS ||
+  permission?.hidden === true;
 
 async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
   try {

@@ -1,5 +1,5 @@
 // Rooms in memory, for LIVEKIT_MOCK_MODE and simulations. They have participants but no media.
-import type { ParticipantInfo, Rooms } from "./rooms.ts";
+import { decideClose, type ParticipantInfo, type Rooms } from "./rooms.ts";
 
 export interface SimulatedRooms extends Rooms {
   /** Acts like a participant's client. Creates a missing room. */
@@ -8,18 +8,33 @@ export interface SimulatedRooms extends Rooms {
 }
 
 export function simulatedRooms(nowS: () => number = () => Math.floor(Date.now() / 1000)): SimulatedRooms {
-  const rooms = new Map<string, { createdAtS: number; inside: Map<string, ParticipantInfo> }>();
+  const rooms = new Map<
+    string,
+    { createdAtS: number; inside: Map<string, ParticipantInfo>; isOurs: boolean }
+  >();
   const open = (name: string) => {
-    const room = rooms.get(name) ?? { createdAtS: nowS(), inside: new Map<string, ParticipantInfo>() };
+    const room = rooms.get(name) ?? {
+      createdAtS: nowS(),
+      inside: new Map<string, ParticipantInfo>(),
+      isOurs: false,
+    };
     rooms.set(name, room);
     return room;
   };
   return {
     async create(name) {
-      open(name);
+      if (!rooms.has(name)) open(name).isOurs = true;
     },
+    config: async (name) => (rooms.has(name) ? {} : undefined),
     async delete(name) {
       rooms.delete(name);
+    },
+    async close(name, session) {
+      const { inside, isOurs = false } = rooms.get(name) ?? {};
+      const isOwnRoom = session.isOwnRoom || isOurs;
+      const decision = decideClose([...(inside?.values() ?? [])], { ...session, isOwnRoom });
+      if (decision === "delete") rooms.delete(name);
+      else for (const identity of decision.remove) inside?.delete(identity);
     },
     async list() {
       return [...rooms].map(([name, room]) => ({

@@ -1,4 +1,5 @@
 // Creates room tokens with the minimum of grants.
+import { RoomConfiguration } from "@livekit/protocol";
 import { AccessToken } from "livekit-server-sdk";
 import type { TokenRequest, Tokens } from "./rooms.ts";
 
@@ -23,6 +24,7 @@ export function createTokens(apiKey: string, apiSecret: string): Tokens {
     forUser(request) {
       const access = token(request);
       access.addGrant(grantsIn(request.room));
+      if (request.roomConfig !== undefined) access.roomConfig = new RoomConfiguration(request.roomConfig);
       return access.toJwt();
     },
     forAgent(request) {

@@ -1,5 +1,5 @@
 // LiveKit's webhooks: verifies their signature and extracts room events.
-import { DisconnectReason, ParticipantInfo_Kind } from "@livekit/protocol";
+import { DisconnectReason, type ParticipantInfo, ParticipantInfo_Kind } from "@livekit/protocol";
 import { WebhookReceiver } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { RoomEvent } from "../contracts/fleet/pool.ts";
@@ -19,6 +19,8 @@ export interface Arrival {
 interface RoomWebhook {
   readonly event: RoomEvent;
   readonly arrival?: Arrival;
+  /** The identity of a human participant who has left the room. */
+  readonly leaver?: string;
 }
 
 export interface Webhooks {
@@ -55,8 +57,9 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
         ...(reason === undefined ? {} : { reason }),
       };
       const { participant } = event;
-      if (event.event !== "participant_joined" || participant === undefined || !isPerson(participant.kind))
-        return { event: roomEvent };
+      if (participant === undefined || !isPerson(participant)) return { event: roomEvent };
+      if (event.event === "participant_left") return { event: roomEvent, leaver: participant.identity };
+      if (event.event !== "participant_joined") return { event: roomEvent };
       const { name, attributes } = participant;
       return {
         event: roomEvent,
@@ -72,8 +75,9 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
   };
 }
 
-const isPerson = (kind: ParticipantInfo_Kind): boolean =>
-  kind === ParticipantInfo_Kind.STANDARD || kind === ParticipantInfo_Kind.SIP;
+const isPerson = ({ kind, permission }: ParticipantInfo): boolean =>
+  permission?.hidden !== true &&
+  (kind === ParticipantInfo_Kind.STANDARD || kind === ParticipantInfo_Kind.SIP);
 
 /** Undefined if LiveKit does not know the reason. */
 const reasonOf = (participant: { disconnectReason: DisconnectReason } | undefined): string | undefined =>

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
 import { z } from "zod";
+import { assetFile } from "./compiled.ts";
 import { renamedSettings } from "./renamed-settings.ts";
 
 /** One variable. Its schema accepts a string or undefined; the description appears in the documents. */
@@ -22,7 +23,7 @@ export type ConfigOf<S extends Settings> = Readonly<{
 
 /** Every GREENROOM_* name of any program; `npm run docs` writes the file. */
 export const allSettingNames: readonly string[] = JSON.parse(
-  readFileSync(new URL("setting-names.json", import.meta.url), "utf8"),
+  readFileSync(assetFile("libs/runtime/setting-names.json"), "utf8"),
 );
 
 /** Invalid settings. The message lists every fault, one per line. */
@@ -66,6 +67,10 @@ export const setting = {
   ): Setting<number> => ({
     schema: z.coerce.number().int().min(min).max(max).default(fallback) as z.ZodType<number>,
     ...documented(description, String(fallback)),
+  }),
+  optionalPort: (description: string): Setting<number | undefined> => ({
+    schema: z.coerce.number().int().min(0).max(65_535).optional() as z.ZodType<number | undefined>,
+    ...documented(description),
   }),
   /** One of a few integers. */
   numberOf: (description: string, values: readonly number[], fallback: number): Setting<number> => ({

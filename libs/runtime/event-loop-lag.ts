@@ -1,12 +1,13 @@
 // Measures the lag of this process's event loop.
-import { monitorEventLoopDelay } from "node:perf_hooks";
 
-/** The timer wakes an idle process at this interval. Half of it would cost another 0.1 % of a core. */
-const RESOLUTION_MS = 50;
+/** The timer wakes an idle process at this interval. */
+const INTERVAL_MS = 100;
+/** Without readings for longer, the oldest samples are dropped. */
+const SAMPLES_MAX = 6000;
 
 /** Lag since the previous reading, in ms. */
 export interface Lag {
-  /** A single long pause (garbage collection, a stopped process) does not raise the median. */
+  /** Includes the time before the previous reading, so that a single long pause does not raise the median. */
   readonly medianMs: number;
   readonly p99Ms: number;
   readonly maxMs: number;
@@ -18,19 +19,32 @@ export interface LagMeter {
 }
 
 export function startLagMeter(): LagMeter {
-  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  delay.enable();
-  const lagOf = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
+  let lags: number[] = [];
+  let earlier: readonly number[] = [];
+  let lastMs = performance.now();
+  const timer = setInterval(() => {
+    const nowMs = performance.now();
+    if (lags.length === SAMPLES_MAX) lags.shift();
+    lags.push(Math.max(0, nowMs - lastMs - INTERVAL_MS));
+    lastMs = nowMs;
+  }, INTERVAL_MS).unref();
   return {
     read() {
       const lag = {
-        medianMs: lagOf(delay.percentile(50)),
-        p99Ms: lagOf(delay.percentile(99)),
-        maxMs: lagOf(delay.max),
+        medianMs: quantile([...earlier, ...lags], 0.5),
+        p99Ms: quantile(lags, 0.99),
+        maxMs: quantile(lags, 1),
       };
-      delay.reset();
+      earlier = lags;
+      lags = [];
       return lag;
     },
-    stop: () => void delay.disable(),
+    stop: () => clearInterval(timer),
   };
+}
+
+/** @returns 0 without values */
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.ceil((sorted.length - 1) * share)] ?? 0;
 }

@@ -9,6 +9,9 @@ import { type ProcessHealth, serveStatus } from "./status-server.ts";
 
 /** NATS and LiveKit end with the supervisor too, so nothing that takes longer can succeed. */
 const ORPHAN_STOP_MS = 3000;
+/** npm forwards the terminal's SIGINT, so one Ctrl+C arrives twice. */
+const SAME_SIGNAL_MS = 500;
+const POLL_PARENT_MS = 500;
 
 export interface Running {
   /** Lets work in progress finish, then returns. Called once. */
@@ -40,7 +43,7 @@ export interface ServiceContext {
  * Runs one service until a signal, the death of its supervisor, or a bug ends it.
  *
  * SIGTERM and SIGINT stop it in order; a second signal ends it immediately. A forked process also stops when its parent
- * is gone, so that nothing outlives a killed supervisor (I10). Invalid settings exit with 78 (EX_CONFIG), after which a
+ * is gone, so that nothing outlives a killed supervisor (I10). A process of an npm script stops when its shell is gone. Invalid settings exit with 78 (EX_CONFIG), after which a
  * supervisor does not restart the process.
  */
 export async function runService(
@@ -69,12 +72,16 @@ export async function runService(
       .finally(() => process.exit(exitCode));
   };
 
+  let signaledAtMs: number | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
-      if (stopping) process.exit(1);
+      const now = performance.now();
+      if (stopping && now - (signaledAtMs ?? 0) > SAME_SIGNAL_MS) process.exit(1);
+      signaledAtMs ??= now;
       quit(signal, 0);
     });
   }
+  onShellGone(() => quit("the shell of the npm script is gone", 0));
   const orphaned = () => quit("the supervisor is gone", 0, Math.min(ORPHAN_STOP_MS, options.stopMs));
   process.on("disconnect", orphaned);
   // If the supervisor ended while this process loaded its modules, there is no event.
@@ -107,6 +114,21 @@ export async function runService(
     log.fatal({ error }, "failed to start");
     process.exit(1);
   }
+}
+
+/**
+ * Calls `call` when the shell that runs this process for npm is gone. npm signals that shell only, which ends alone.
+ * Greenroom's own scripts replace their shell by the process (`exec`).
+ */
+function onShellGone(call: () => void): void {
+  if (process.env.npm_lifecycle_event === undefined || process.send !== undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    call();
+  }, POLL_PARENT_MS);
+  timer.unref();
 }
 
 async function offerStatus(metrics: Metrics, health: () => ProcessHealth, log: Log): Promise<void> {

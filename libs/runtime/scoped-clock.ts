@@ -15,12 +15,13 @@ export function scopedClock(clock: Clock, enter: (call: () => void) => void): Sc
     clock: {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
-      after(ms, call) {
+      after(ms, call, precision) {
         if (isClosed) return () => {};
-        const cancelTimer = clock.after(ms, () => {
+        const fire = () => {
           pending.delete(cancel);
           enter(call);
-        });
+        };
+        const cancelTimer = clock.after(ms, fire, precision);
         const cancel = () => {
           pending.delete(cancel);
           cancelTimer();

@@ -1,7 +1,7 @@
 // The agent-host: supervises agent processes, gives agents to sessions, and reports what happens to them.
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import type { DrainAnswer, HostRecord, OnDeadline } from "../../libs/contracts/fleet/host.ts";
-import type { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
+import type { Isolation, PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import {
   assignCommand,
   drainCommand,
@@ -13,9 +13,10 @@ import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { isoNow, sleep } from "../../libs/runtime/clock.ts";
 import { type HostRegistration, registerHost } from "./host-registration.ts";
+import type { LiveKitProof } from "./livekit-proof.ts";
 import { AgentPool } from "./pool/agent-pool.ts";
 import type { ProfileFile } from "./pool/find-profiles.ts";
-import type { ProcessFailover } from "./pool/messages.ts";
+import type { ProcessFailover, ProcessStart } from "./pool/messages.ts";
 import { PoolTargets } from "./pool/pool-targets.ts";
 import { SpawnLimiter } from "./pool/spawn-limiter.ts";
 import { StandbyRooms } from "./pool/standby.ts";
@@ -30,6 +31,8 @@ import { UsageReporter } from "./sessions/usage-reporter.ts";
 
 export interface AgentHostDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
+  /** Absent where LiveKit needs no proof. */
+  readonly proof?: LiveKitProof;
   readonly hostId: string;
   readonly pid: number;
   readonly profiles: readonly ProfileFile[];
@@ -42,11 +45,22 @@ export interface AgentHostDeps extends ServiceDeps {
     readonly poolMin: number;
     readonly processMemoryMb: number;
     readonly processPingMs: number;
+    readonly processTimeoutMs: number;
+    readonly prewarmTimeoutMs: number;
     /** The number of agent processes that a profile's idle agents are spread over. */
     readonly minProcesses: number;
     readonly userRejoinGraceMs: number;
     readonly logLevel: string;
     readonly failover: ProcessFailover;
+    readonly unhandledRejections: ProcessStart["unhandledRejections"];
+    readonly readyAfterMs: number;
+    readonly transcriptDelayMs: number;
+    readonly isolation: Isolation;
+    /** The version of the agent code. Undefined: a fingerprint of the files. */
+    readonly agentsVersion?: string | undefined;
+    readonly maxSessionsPerProcess: number;
+    /** How many agent processes may load their files at the same time. */
+    readonly concurrentLoads: number;
   };
 }
 
@@ -58,6 +72,8 @@ export interface AgentHost {
    * host could take.
    */
   drain(limitMs: number, onDeadline?: OnDeadline): Promise<void>;
+  /** Loads the files again. New files become profiles, and profiles of deleted files end. */
+  reload(profiles: readonly ProfileFile[], changed: ReadonlySet<string>): void;
 }
 
 const MAX_CONCURRENT_STARTS = 4;
@@ -85,6 +101,16 @@ class Host implements AgentHost {
   readonly #stops: (() => Promise<void> | void)[] = [];
   #registration: HostRegistration | undefined;
   #hosts: HostView | undefined;
+  #unhandledRejections = 0;
+  /** Files without an agent. */
+  readonly #helpers = new Set<string>();
+  readonly #fileOf = new Map<string, string>();
+  /** The files as they were found last. */
+  #profiles: readonly ProfileFile[];
+  /** Profiles whose file is gone and whose sessions still run. */
+  readonly #deleted = new Set<string>();
+  readonly #limiter = new SpawnLimiter(MAX_CONCURRENT_STARTS);
+  readonly #loadLimiter: SpawnLimiter;
 
   constructor(deps: AgentHostDeps) {
     this.#deps = deps;
@@ -108,7 +134,7 @@ class Host implements AgentHost {
       ...common,
       hosts: () => this.#hosts?.all() ?? [],
       migrate: (assignment, reason) => {
-        this.#events.publish(assignment, { type: "migrated", reason });
+        void this.#events.publish(assignment, { type: "migrated", reason });
         this.#usage.storeNow(assignment);
       },
       onChange: () => this.#registration?.publish(),
@@ -118,8 +144,9 @@ class Host implements AgentHost {
       defaults: { min: poolMin, hot: Math.min(1, poolMin), max: maxAgents, perProcess: 10 },
     });
     this.#standbyRooms = livekit === undefined ? undefined : new StandbyRooms(livekit, log);
-    const limiter = new SpawnLimiter(MAX_CONCURRENT_STARTS);
-    for (const file of profiles) this.#pools.set(file.profile, this.#makePool(file, limiter));
+    this.#loadLimiter = new SpawnLimiter(settings.concurrentLoads);
+    this.#profiles = profiles;
+    for (const file of profiles) this.#addProfile(file);
   }
 
   get epoch(): number {
@@ -136,11 +163,15 @@ class Host implements AgentHost {
       await this.#targets.follow(hosts),
       await bus.core.serve(assignCommand, hostId, (assign) => this.#assignments.handleAssign(assign)),
       await bus.core.serve(releaseCommand, hostId, (release) => this.#assignments.handleRelease(release)),
-      await bus.core.serve(pingCommand, hostId, async () => ({
-        hostId,
-        epoch: this.epoch,
-        sequence: this.#registration?.sequence() ?? 0,
-      })),
+      await bus.core.serve(pingCommand, hostId, async ({ askLiveKit }) => {
+        const livekitError = askLiveKit ? await this.#deps.proof?.errorNow() : undefined;
+        return {
+          hostId,
+          epoch: this.epoch,
+          sequence: this.#registration?.sequence() ?? 0,
+          ...(livekitError === undefined ? {} : { livekitError }),
+        };
+      }),
       await bus.core.serve(drainCommand, hostId, async (options) => {
         log.info(options, "received a drain command");
         this.#drain.begin(options);
@@ -153,6 +184,8 @@ class Host implements AgentHost {
       }),
       watchFencing({ bus, clock, log }, () => this.#assignments.checkRecords()),
     );
+    const stopProof = this.#deps.proof?.start(() => this.#registration?.publish());
+    if (stopProof !== undefined) this.#stops.push(stopProof);
     for (const pool of this.#pools.values()) pool.probe();
   }
 
@@ -178,6 +211,51 @@ class Host implements AgentHost {
     for (const pool of this.#pools.values()) pool.stop();
   }
 
+  reload(profiles: readonly ProfileFile[], changed: ReadonlySet<string>): void {
+    this.#profiles = profiles;
+    for (const [name, pool] of [...this.#pools]) {
+      if (this.#present(name)?.file === this.#fileOf.get(name)) {
+        if (this.#deleted.delete(name)) pool.resume();
+        pool.reload();
+      } else {
+        this.#deleted.add(name);
+        pool.drain();
+        this.#removeDeleted(name);
+      }
+    }
+    for (const file of profiles) {
+      // A helper is not loaded again before it has changed itself.
+      if (this.#pools.has(file.profile) || (this.#helpers.has(file.file) && !changed.has(file.file)))
+        continue;
+      this.#addProfile(file).probe();
+    }
+    this.#registration?.publish();
+  }
+
+  #addProfile(file: ProfileFile): AgentPool {
+    const pool = this.#makePool(file);
+    this.#helpers.delete(file.file);
+    this.#fileOf.set(file.profile, file.file);
+    this.#pools.set(file.profile, pool);
+    return pool;
+  }
+
+  /** The sessions of a deleted file finish before its profile goes. */
+  #removeDeleted(name: string): void {
+    const pool = this.#pools.get(name);
+    if (pool === undefined || !this.#deleted.has(name) || pool.busySlots().length > 0) return;
+    this.#deleted.delete(name);
+    this.#pools.delete(name);
+    pool.stop();
+    // Another file has the name now, for example after a rename from .js to .ts.
+    const successor = this.#present(name);
+    if (successor !== undefined) this.#addProfile(successor).probe();
+  }
+
+  #present(name: string): ProfileFile | undefined {
+    return this.#profiles.find(({ profile }) => profile === name);
+  }
+
   #drainAnswer(): DrainAnswer {
     return { draining: this.#drain.isOn, sessions: this.#assignments.count };
   }
@@ -191,15 +269,19 @@ class Host implements AgentHost {
     });
   }
 
-  #makePool({ profile, file }: ProfileFile, limiter: SpawnLimiter): AgentPool {
+  #makePool({ profile, file }: ProfileFile): AgentPool {
     const { clock, hostId, launch, livekit, log, newId, settings } = this.#deps;
     return new AgentPool({
       clock,
       log,
       launch,
-      limiter,
+      limiter: this.#limiter,
+      loadLimiter: this.#loadLimiter,
       newId,
       pingMs: settings.processPingMs,
+      timeoutMs: settings.processTimeoutMs,
+      prewarmTimeoutMs: settings.prewarmTimeoutMs,
+      maxSessionsPerProcess: settings.maxSessionsPerProcess,
       memoryLimitMb: settings.processMemoryMb,
       spreadOver: settings.minProcesses,
       start: {
@@ -212,17 +294,44 @@ class Host implements AgentHost {
         simulated: livekit?.isSimulated ?? false,
         logLevel: settings.logLevel,
         failover: settings.failover,
+        unhandledRejections: settings.unhandledRejections,
+        readyAfterMs: settings.readyAfterMs,
+        transcriptDelayMs: settings.transcriptDelayMs,
+        isolation: settings.isolation,
+        ...(settings.agentsVersion === undefined ? {} : { version: settings.agentsVersion }),
+      },
+      onUseless: (status, reason) => {
+        if (status === "no_agent") this.#forgetProfile(profile, file, reason);
+        else log.warn({ profile, reason }, "disabled a profile");
+      },
+      onUnhandledRejection: () => {
+        this.#unhandledRejections += 1;
       },
       standby: this.#standbyRooms,
-      onChange: () => this.#registration?.publish(),
-      onLoaded: (exported) => this.#storeExportedPool(profile, exported),
+      onChange: () => {
+        this.#removeDeleted(profile);
+        this.#registration?.publish();
+      },
+      onLoaded: (exported, version) => this.#storeExportedPool(profile, exported, version),
       onAgentEvent: (slot, event) => this.#reporter.onAgentEvent(slot, event),
     });
   }
 
-  #storeExportedPool(profile: string, exported: Partial<PoolSettings>): void {
+  /** A helper beside agent files is no profile. */
+  #forgetProfile(profile: string, file: string, reason: string): void {
+    this.#deps.log.info(
+      { file, reason },
+      `${profile} is no profile; begin the name of a helper file with _ and it is not loaded`,
+    );
+    this.#helpers.add(file);
+    this.#pools.get(profile)?.stop();
+    this.#pools.delete(profile);
+    this.#registration?.publish();
+  }
+
+  #storeExportedPool(profile: string, exported: Partial<PoolSettings>, version: string | undefined): void {
     this.#targets
-      .storeExported(profile, exported)
+      .storeExported(profile, exported, version)
       .catch((error: unknown) =>
         this.#deps.log.error({ error, profile }, "failed to store the pool's target"),
       );
@@ -230,11 +339,13 @@ class Host implements AgentHost {
 
   #refusal(): string | undefined {
     if (this.#drain.isOn) return "the host is draining";
+    const unproven = this.#deps.proof?.refusal;
+    if (unproven !== undefined) return unproven;
     return this.#assignments.count >= this.#deps.settings.maxAgents ? "the host is full" : undefined;
   }
 
   #record(): Omit<HostRecord, "epoch" | "sequence"> {
-    const { hostId, pid, settings } = this.#deps;
+    const { hostId, pid, proof, settings } = this.#deps;
     const pools = [...this.#pools];
     return {
       hostId,
@@ -244,12 +355,18 @@ class Host implements AgentHost {
       sessions: this.#assignments.count,
       load: Math.min(1, this.#assignments.count / settings.maxAgents),
       maxAgents: settings.maxAgents,
-      profiles: Object.fromEntries(pools.map(([profile, pool]) => [profile, pool.profile()])),
+      profiles: Object.fromEntries(
+        pools.map(([name, pool]) => {
+          const profile = pool.profile();
+          return [name, proof?.offered(profile) ?? profile];
+        }),
+      ),
       processes: pools.flatMap(([, pool]) => pool.processes()),
       stats: {
         spawned: pools.reduce((sum, [, pool]) => sum + pool.spawned, 0),
         assigned: this.#assignments.assigned,
         lost: this.#reporter.lost,
+        unhandledRejections: this.#unhandledRejections,
       },
     };
   }

@@ -62,7 +62,12 @@ export function measureHost(metrics: Metrics): BusHooks {
     "Agents that this host started (spawned), gave to sessions (assigned), and lost while they served (lost).",
     ["what"],
   );
-  let counted: HostRecord["stats"] = { spawned: 0, assigned: 0, lost: 0 };
+  const rejections = metrics.counter(
+    "greenroom_agent_unhandled_rejections_total",
+    "Rejected promises of agent files that nobody awaited.",
+    [],
+  );
+  let counted: HostRecord["stats"] = { spawned: 0, assigned: 0, lost: 0, unhandledRejections: 0 };
   return {
     published(topic, message) {
       if (topic.subject !== hostChanges.subject) return;
@@ -70,6 +75,8 @@ export function measureHost(metrics: Metrics): BusHooks {
       for (const what of ["spawned", "assigned", "lost"] as const) {
         if (latest.stats[what] > counted[what]) agents({ what }, latest.stats[what] - counted[what]);
       }
+      const more = latest.stats.unhandledRejections - counted.unhandledRejections;
+      if (more > 0) rejections({}, more);
       counted = { ...latest.stats };
     },
   };

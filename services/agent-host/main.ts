@@ -7,23 +7,29 @@ import { ConfigError } from "../../libs/runtime/config.ts";
 import { startAgentHost } from "./agent-host.ts";
 import { agentHostSettings, drainOf, hostSettingsOf, stopMsOf } from "./config.ts";
 import { measureHost } from "./host-metrics.ts";
+import { LiveKitProof } from "./livekit-proof.ts";
 import { findProfiles } from "./pool/find-profiles.ts";
 import { launchAgentProcess } from "./pool/supervised-process.ts";
+import { watchAgentFiles } from "./pool/watch-agent-files.ts";
 
 await runOnBus({
   name: "agent-host",
   settings: agentHostSettings,
   stopMs: stopMsOf,
   async start({ config, log, clock, metrics, quit, connect }) {
-    const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
+    const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR, (file, reason) =>
+      log.warn(
+        { file, reason },
+        "ignored an agent file whose name can't be the name of a profile; rename it",
+      ),
+    ).catch((error: unknown) => {
       throw new ConfigError([
         `GREENROOM_AGENTS_DIR: the folder ${config.GREENROOM_AGENTS_DIR} can't be read: ${error}`,
       ]);
     });
     if (profiles.length === 0) log.warn({ folder: config.GREENROOM_AGENTS_DIR }, "found no agent files");
     const livekit = connectLiveKit(config);
-    if (livekit === undefined)
-      log.warn("LiveKit is not configured; agents are kept warm but cannot join a room");
+    if (livekit === undefined) log.warn("LiveKit is not configured; this host offers no agents");
     const bus = await connect(measureHost(metrics));
     const random = () => randomBytes(4).toString("hex");
     const hostId =
@@ -37,6 +43,7 @@ await runOnBus({
       clock,
       log,
       livekit,
+      proof: new LiveKitProof({ clock, log, livekit }),
       hostId,
       pid: process.pid,
       profiles,
@@ -49,7 +56,22 @@ await runOnBus({
       { host: hostId, epoch: host.epoch, profiles: profiles.map(({ profile }) => profile) },
       "registered",
     );
+    const folder = config.GREENROOM_AGENTS_DIR;
+    const reload = async (changed: ReadonlySet<string>) => {
+      log.info({ files: [...changed] }, "agent files have changed; loading them again");
+      host.reload(await findProfiles(folder), changed);
+    };
+    const stopWatching = config.GREENROOM_RELOAD_AGENTS
+      ? watchAgentFiles(folder, profiles, reload, (error) =>
+          log.warn({ error }, "failed to follow the agent files"),
+        )
+      : undefined;
     const { limitMs, onDeadline } = drainOf(config);
-    return { stop: () => host.drain(limitMs, onDeadline) };
+    return {
+      stop: async () => {
+        await stopWatching?.();
+        await host.drain(limitMs, onDeadline);
+      },
+    };
   },
 });

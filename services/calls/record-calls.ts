@@ -40,16 +40,17 @@ const TRIES = 5;
 export async function recordCalls(deps: RecordCallsDeps): Promise<{ lagMs(): number; stop: Stop }> {
   const writer = new CallWriter(deps);
   const { bus } = deps;
+  const durable = { durable: "calls", description: "Calls service: records calls." };
   const stops = await Promise.all([
-    bus.kv.consume(sessions, { durable: "calls", concurrency: CONCURRENCY }, async ({ value }) => {
+    bus.kv.consume(sessions, { ...durable, concurrency: CONCURRENCY }, async ({ value }) => {
       if (value !== undefined) await writer.onSession(value);
       return "ack";
     }),
-    bus.kv.consume(usageReports, { durable: "calls", concurrency: 50 }, async ({ value }) => {
+    bus.kv.consume(usageReports, { ...durable, concurrency: 50 }, async ({ value }) => {
       if (value !== undefined) await writer.onChange(value);
       return "ack";
     }),
-    bus.kv.consume(launches, { durable: "calls", concurrency: 50 }, async ({ value }) => {
+    bus.kv.consume(launches, { ...durable, concurrency: 50 }, async ({ value }) => {
       if (value?.call !== undefined) await writer.onChange(value);
       return "ack";
     }),

@@ -8,20 +8,19 @@ import { assignCommand, releaseCommand } from "../../libs/contracts/streams.ts";
 import { commandsFor, type SessionCommand } from "../../libs/domain/session/commands-for.ts";
 import type { DispatcherInput } from "../../libs/domain/session/transitions.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
-import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { type LiveKit, SESSION_ROOM } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
 
 export interface ExecuteDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
   /** Called for a host that has no free agent or is gone. It is not chosen until its next update. */
   readonly excludeUntilUpdate: (hostId: string) => void;
+  /** Whether another session uses the session's room now. */
+  readonly isRoomReused: (record: SessionRecord) => boolean;
 }
 
 /** An agent's token is for one join, now. LiveKit renews it while the agent is connected. */
 const AGENT_TOKEN_TTL_S = 60;
-/** LiveKit closes a room without humans after this time. The janitor enforces the shorter limits. */
-const ROOM_EMPTY_S = 600;
-const ROOM_DEPARTURE_S = 60;
 
 /** The pause of a session whose room could not be created because LiveKit did not answer. */
 export const LIVEKIT_PAUSE_MS = 2000;
@@ -125,11 +124,12 @@ async function assignTo(
 /** Creates the session's room. Returns the agent's token; an external provider makes the token of its own agent. */
 async function createRoom(
   { livekit }: ExecuteDeps,
-  { profile, provider, room }: SessionRecord,
+  { profile, provider, room, roomIsNamed }: SessionRecord,
   { identity }: Assign,
 ): Promise<string | undefined> {
   const { rooms, tokens } = requireLiveKit(livekit);
-  await rooms.create(room, { emptyTimeoutS: ROOM_EMPTY_S, departureTimeoutS: ROOM_DEPARTURE_S });
+  // The user of a room token may have created the room, with options of the token.
+  await rooms.create(room, SESSION_ROOM, roomIsNamed);
   if (isExternal(provider)) return undefined;
   return tokens.forAgent({ room, identity, name: profile, ttlS: AGENT_TOKEN_TTL_S });
 }
@@ -144,6 +144,8 @@ const assignOf = (record: SessionRecord, command: Assign, token: string | undefi
   ...(token === undefined ? {} : { token }),
   user: record.user,
   metadata: record.metadata,
+  ...(record.metadataText === undefined ? {} : { metadataText: record.metadataText }),
+  ...(record.stored?.metadata === undefined ? {} : { storedMetadata: record.stored.metadata }),
   recovering: record.recovering,
   ...(record.provider === "sip" ? { callee: calleeIdentityOf(record.sessionId) } : {}),
 });
@@ -165,6 +167,10 @@ async function cleanUp(
   }
 }
 
+/** A late or repeated command must not close the room of the next session. */
+const isOfSuccessor = (deps: ExecuteDeps, record: SessionRecord, { room }: { room: string }): boolean =>
+  record.state === "ended" && room === record.room && deps.isRoomReused(record);
+
 async function cleanUpBy(deps: ExecuteDeps, record: SessionRecord, command: SessionCommand): Promise<void> {
   switch (command.do) {
     case "release": {
@@ -180,6 +186,15 @@ async function cleanUpBy(deps: ExecuteDeps, record: SessionRecord, command: Sess
       if (hasRoom(record)) await deps.livekit?.rooms.remove(command.room, command.identity);
       return;
     case "delete_room":
-      if (hasRoom(record)) await deps.livekit?.rooms.delete(command.room);
+      if (!hasRoom(record) || isOfSuccessor(deps, record, command)) return;
+      await deps.livekit?.rooms.delete(command.room);
+      return;
+    case "close_room": {
+      const { hasFailed = false, identity: agent, isOwn: isOwnRoom, room } = command;
+      if (!hasRoom(record)) return;
+      if (!isOfSuccessor(deps, record, command))
+        await deps.livekit?.rooms.close(room, { agent, isOwnRoom, hasFailed });
+      else if (agent !== undefined) await deps.livekit?.rooms.remove(room, agent);
+    }
   }
 }

@@ -7,12 +7,15 @@ import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { newSession, reduceSession, type SessionDefaults } from "../../libs/domain/session/reduce.ts";
 import { isoNow } from "../../libs/runtime/clock.ts";
+import type { CircuitBreaker } from "./circuit-breaker.ts";
 import { type ExecuteDeps, executeCommands } from "./execute-commands.ts";
 import type { HostReservations } from "./host-reservations.ts";
 import type { RecordCache } from "./record-cache.ts";
+import { StartOutcome } from "./start-outcome.ts";
 
 export interface DispatchDeps extends ExecuteDeps {
   readonly reservations: HostReservations;
+  readonly circuitBreaker: Pick<CircuitBreaker, "succeeded" | "failed" | "isAtFault">;
   readonly defaults: SessionDefaults;
   /** Unique to each write of each dispatcher. */
   readonly nextWriteId: () => string;
@@ -28,14 +31,19 @@ export const handleSessionEvent = (
   delivery: Delivery,
 ): Promise<Ack> => handleEvent(rulesOf(deps), sessionKey(event), event, delivery);
 
-const rulesOf = (deps: DispatchDeps): EventRules<SessionRecord, SessionEvent> => ({
+const rulesOf = (deps: DispatchDeps): EventRules<SessionRecord, SessionEvent> => {
+  const start = new StartOutcome(deps.circuitBreaker);
+  return { ...rulesWith(deps, start), onSaved: () => start.count() };
+};
+
+const rulesWith = (deps: DispatchDeps, start: StartOutcome): EventRules<SessionRecord, SessionEvent> => ({
   bus: deps.bus,
   bucket: sessions,
   cache: deps.recordCache,
   reduce(record, event, { sequence }) {
     if (event.type === "requested")
       return record ?? newSession(event, deps.defaults, sequence, isoNow(deps.clock));
-    return record === undefined ? undefined : reduceSession(record, event);
+    return record === undefined ? undefined : start.reduce(record, event);
   },
   isCreation: ({ type }) => type === "requested",
   // A client may end a session whose request was never stored. Such an event is acked after its last redelivery.

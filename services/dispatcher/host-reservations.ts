@@ -1,10 +1,12 @@
 // The free agents of the hosts, less those that this dispatcher has reserved.
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
+import type { Canary } from "../../libs/contracts/fleet/pool.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord, Warmth } from "../../libs/contracts/sessions/session.ts";
 import { type FreeAgents, freeAgents, totalOf } from "../../libs/domain/capacity.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import { chooseHost, chooseProvider, type HostChoice } from "./choose-host.ts";
+import type { CircuitBreaker } from "./circuit-breaker.ts";
 
 export interface Reservation {
   readonly choice: HostChoice;
@@ -19,19 +21,34 @@ export interface Reservation {
  */
 export class HostReservations {
   readonly #view: Pick<HostView, "all" | "get">;
+  readonly #circuitBreaker: Pick<CircuitBreaker, "isSetAside" | "onChosen">;
+  readonly #canaryOf: (profile: string) => Canary | undefined;
   readonly #reserved = new Map<string, Record<Warmth, number>>();
   /** The hosts that were gone or full, with the sequence of the record that was wrong. */
   readonly #excluded = new Map<string, number>();
 
-  constructor(view: Pick<HostView, "all" | "get">) {
+  constructor(
+    view: Pick<HostView, "all" | "get">,
+    circuitBreaker: Pick<CircuitBreaker, "isSetAside" | "onChosen">,
+    canaryOf: (profile: string) => Canary | undefined,
+  ) {
     this.#view = view;
+    this.#circuitBreaker = circuitBreaker;
+    this.#canaryOf = canaryOf;
   }
 
   /** Chooses a host and reserves one of its agents, or chooses the session's external provider. */
   choose(record: SessionRecord): Reservation | undefined {
     if (isExternal(record.provider)) return { choice: chooseProvider(record.provider), release: () => {} };
-    const choice = chooseHost(this.#usable(), record, (host) => this.#free(host, record.profile));
+    const choice = chooseHost(
+      this.#usable(),
+      record,
+      (host) => this.#free(host, record.profile),
+      (hostId) => this.#circuitBreaker.isSetAside(hostId, record.profile),
+      this.#canaryOf(record.profile),
+    );
     if (choice === undefined) return undefined;
+    this.#circuitBreaker.onChosen(choice.host, record.profile);
     const key = `${choice.host}/${record.profile}`;
     const counts = this.#reserved.get(key) ?? { hot: 0, warm: 0, cold: 0 };
     counts[choice.requestedWarmth] += 1;

@@ -67,7 +67,11 @@ export const gatewaySettings = {
     10,
     86_400,
   ),
-  GREENROOM_BODY_LIMIT_BYTES: setting.integer("Maximum size of a request body, in bytes.", 65_536, 1024),
+  GREENROOM_BODY_LIMIT_BYTES: setting.integer(
+    "Maximum size of a request body, in bytes. A start and a token request may have 2 MiB, for metadata.",
+    65_536,
+    1024,
+  ),
   GREENROOM_BULK_LIMIT_BYTES: setting.integer(
     "Maximum size in bytes of a request that creates tasks in bulk. The request is read as a stream.",
     64 * 1024 * 1024,

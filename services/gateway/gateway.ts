@@ -1,6 +1,5 @@
 // Builds the gateway's HTTP server: its guards and its route table.
 import { randomBytes } from "node:crypto";
-import cors from "@fastify/cors";
 import rateLimit from "@fastify/rate-limit";
 import websocket from "@fastify/websocket";
 import fastify, { type FastifyInstance } from "fastify";
@@ -21,20 +20,24 @@ import { hostsRoute } from "./fleet/hosts.ts";
 import { poolRoutes } from "./fleet/pools.ts";
 import { type ServiceWatch, watchServices } from "./fleet/service-watch.ts";
 import { handleClientErrors } from "./http/client-errors.ts";
-import { isAllowedOrigin } from "./http/cors-origins.ts";
+import { allowOrigins } from "./http/cors-origins.ts";
 import { sendError } from "./http/errors.ts";
 import { measureRequests, metricsRoute } from "./http/metrics.ts";
 import { handleNotFound } from "./http/not-found.ts";
 import { describeApi, openApiRoute } from "./http/openapi.ts";
 import { guardBrowsers, servePage } from "./http/page.ts";
-import { guardRequests, limitRequestTime, MAX_REQUEST_TIME_MS } from "./http/request-guards.ts";
+import {
+  guardRequests,
+  limitRequestTime,
+  MAX_REQUEST_TIME_MS,
+  metadataBodyLimit,
+} from "./http/request-guards.ts";
 import type { Routes } from "./http/routes.ts";
 import { watchStoreHealth } from "./http/store-health.ts";
 import { createStreamLimits } from "./http/stream-limits.ts";
 import { deleteDataRoutes } from "./privacy/delete-data.ts";
 import { endSessionRoute } from "./sessions/end-session.ts";
 import { getSessionRoute } from "./sessions/get-session.ts";
-import { sweepInboundRooms } from "./sessions/inbound-rooms.ts";
 import { listSessionsRoute } from "./sessions/list-sessions.ts";
 import { livekitTokenRoute } from "./sessions/livekit-token.ts";
 import { livekitWebhookRoute } from "./sessions/livekit-webhook.ts";
@@ -45,6 +48,7 @@ import { sessionSocketRoute } from "./sessions/session-socket.ts";
 import { createSubscriptions } from "./sessions/session-subscriptions.ts";
 import { startSessionRoute } from "./sessions/start-session.ts";
 import { measureStarts } from "./sessions/start-times.ts";
+import { sweepRooms } from "./sessions/sweep-rooms.ts";
 import { tokenRoute } from "./sessions/tokens.ts";
 import { taskRoutes } from "./tasks/task-routes.ts";
 import { deliveryRoutes } from "./webhooks/deliveries.ts";
@@ -82,7 +86,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   let isStopping = false;
   let services: ServiceWatch | undefined;
   let stopMeasuring: Stop | undefined;
-  let stopInbound = () => {};
+  let stopSweeping = () => {};
 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -103,11 +107,11 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   app.addHook("onReady", async () => {
     services = await watchServices(gateway);
     stopMeasuring = await gateway.load.watch();
-    stopInbound = sweepInboundRooms(gateway);
+    stopSweeping = sweepRooms(gateway);
   });
   app.addHook("preClose", async () => {
     isStopping = true;
-    stopInbound();
+    stopSweeping();
     gateway.streams.closeAll();
     gateway.subscriptions.stop();
   });
@@ -130,7 +134,7 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   livekitTokenRoute(app, gateway); //   POST /api/livekit/token
   livekitWebhookRoute(app, gateway); //        POST /api/livekit/webhook
   healthRoutes(app, gateway, services); // GET /api/health /livez /readyz
-  poolRoutes(app, gateway); //          GET  /api/pools, POST /api/pool/resize
+  poolRoutes(app, gateway); //          GET  /api/pools, POST /api/pool/resize, /api/pools/:profile/canary
   hostsRoute(app, gateway); //          GET  /api/hosts
   drainHostRoutes(app, gateway); //     POST, DELETE /api/hosts/:id/drain
   deadLettersRoute(app, gateway); //    GET  /api/dead-letters
@@ -148,19 +152,12 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   servePage(app); //                    GET  / /docs /vendor/…
 }
 
-function guardTraffic(app: Routes, { config, livekit }: GatewayDeps): void {
+function guardTraffic(app: Routes, deps: GatewayDeps): void {
+  const { config, livekit, log } = deps;
   guardBrowsers(app, livekit);
-  app.register(cors, {
-    delegator: ({ headers }, done) => {
-      const { origin, host } = headers;
-      done(null, {
-        origin: origin !== undefined && isAllowedOrigin(origin, host, config.GREENROOM_CORS_ORIGIN),
-        exposedHeaders: ["Idempotent-Replayed", "Retry-After", "X-Request-Id", "Greenroom-Session-Id"],
-      });
-    },
-  });
+  allowOrigins(app, config.GREENROOM_CORS_ORIGIN, log);
   app.register(websocket, {
-    options: { maxPayload: config.GREENROOM_BODY_LIMIT_BYTES },
+    options: { maxPayload: metadataBodyLimit(deps) },
     // The gateway's own preClose has already ended each stream with a reason.
     preClose: (done) => done(),
   });

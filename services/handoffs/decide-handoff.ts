@@ -1,8 +1,7 @@
 // Decides what becomes of a handoff, from its message, the known agents and the rooms. Pure.
 import { HANDOFF_PREFIX, HandoffRequested, TraceId } from "../../libs/contracts/claims/claim.ts";
-import { Tenant } from "../../libs/contracts/ids.ts";
+import { isReservedRoom, Tenant } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
-import { isReservedRoom } from "../../libs/contracts/sessions/http.ts";
 import { Metadata, type Requested } from "../../libs/contracts/sessions/session.ts";
 import { faultsOf } from "../../libs/contracts/validation.ts";
 import { base62, fingerprint, sha256 } from "../../libs/domain/ids.ts";

@@ -30,7 +30,7 @@ export async function consumeHandoffs(deps: HandoffDeps): Promise<Stop> {
 const consumeRequests = (deps: HandoffDeps): Promise<Stop> =>
   deps.bus.streams.consume(
     handoffRequests,
-    { durable: "handoffs", concurrency: deps.batchSize },
+    { durable: "handoffs", description: "Handoffs service: answers requests.", concurrency: deps.batchSize },
     (message, delivery) => handleHandoff(deps, message, delivery),
   );
 
@@ -88,7 +88,7 @@ const isThere = async (bus: Bus, session: SessionRef): Promise<boolean> =>
 const answerDeadLetters = ({ bus, clock }: HandoffDeps): Promise<Stop> =>
   bus.streams.consume(
     { ...deadLetters, subjects: `dead.${handoffRequests.subjects}` },
-    { durable: "dead-handoffs", concurrency: 4 },
+    { durable: "dead-handoffs", description: "Handoffs service: answers dead letters.", concurrency: 4 },
     async ({ payload, reason, sequence }) => {
       const at = isoNow(clock);
       const handoff = HandoffRequested.safeParse(parsed(payload)).data;

@@ -68,11 +68,12 @@ const CONCURRENCY = 64;
 /** Publishes every stored revision once, including those that were saved while the service was down. */
 async function publishHandoffEvents(deps: PublisherDeps): Promise<Stop> {
   const { bus } = deps;
+  const common = { description: "Handoffs service: publishes its events.", concurrency: CONCURRENCY };
   const stops = await Promise.all([
-    bus.kv.consume(sessions, { durable: "handoffs-sessions", concurrency: CONCURRENCY }, ({ value }) =>
+    bus.kv.consume(sessions, { durable: "handoffs-sessions", ...common }, ({ value }) =>
       value === undefined || !isPublished(value) ? done() : publishSession(deps, value),
     ),
-    bus.kv.consume(claims, { durable: "handoffs-claims", concurrency: CONCURRENCY }, ({ value }) =>
+    bus.kv.consume(claims, { durable: "handoffs-claims", ...common }, ({ value }) =>
       value === undefined ? done() : publishClaim(deps, value),
     ),
   ]);

@@ -10,25 +10,27 @@ export interface Orphans {
   readonly sessions: SessionRecord[];
 }
 
-/** Only rooms with Greenroom's names, or from a record, can be orphans: the LiveKit server may have other users. */
+/**
+ * The LiveKit server may have other users, so only rooms that Greenroom named can be orphans. Rooms of sessions that have
+ * just ended are the exception: closing them may have failed, and one of LiveKit's own workers may join late.
+ */
 export function findOrphans(
   rooms: readonly string[],
   records: readonly SessionRecord[],
   hosts: readonly HostRecord[],
+  justEnded: readonly SessionRecord[] = [],
 ): Orphans {
   const live = records.filter((record) => record.state !== "ended");
   const needed = new Set(live.map((record) => record.room));
   const slots = new Set(
     hosts.flatMap((host) => host.processes.flatMap(({ slots }) => slots.map(({ id }) => id))),
   );
-  const overByRecord = new Set(
-    records.filter((record) => record.state === "ended").map((record) => record.room),
-  );
+  const left = new Set(justEnded.filter(hasRoom).map(({ room }) => room));
   const ownPrefix = roomOf("");
   const isOrphan = (room: string): boolean => {
     if (needed.has(room)) return false;
     if (room.startsWith(STANDBY_PREFIX)) return !slots.has(room.slice(STANDBY_PREFIX.length));
-    return room.startsWith(ownPrefix) || overByRecord.has(room);
+    return room.startsWith(ownPrefix) || left.has(room);
   };
   const present = new Set(rooms);
   return {

@@ -1,8 +1,8 @@
 // The janitor: detects missed deadlines and lost hosts, deletes orphaned rooms, and purges. Several may run at once.
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
-import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
+import { sessionMetadata, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
-import { attemptRefOf, sessionKey } from "../../libs/contracts/ids.ts";
+import { agentIdentityOf, attemptRefOf, isReservedRoom, sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { roomEvents, sessionEvents } from "../../libs/contracts/streams.ts";
 import { hasEnded } from "../../libs/domain/call/build-call.ts";
@@ -36,6 +36,20 @@ const PURGE_MS = 5000;
 const UNRECORDED_MAX = 200;
 /** Well below the time between the losses of two nodes. */
 const REBALANCE_MS = 5000;
+
+/** How long after the end of a session its room is closed again, if it is still there. */
+const CLOSE_AGAIN_MS = 10 * 60_000;
+
+/** Repeats what the dispatcher did at the end of the session. It is not known for older rooms. */
+async function closeRoom(livekit: LiveKit, room: string, session: SessionRecord | undefined): Promise<void> {
+  const isOwnRoom = isReservedRoom(room);
+  // People may meet again in a room with a name of their own.
+  if (session?.deleteRoom === true && isOwnRoom) return livekit.rooms.delete(room);
+  const { identity, provider } = session ?? {};
+  // A worker of LiveKit's that joins late is not known by its identity.
+  const agent = provider === "livekit" ? "all" : (identity ?? (session && agentIdentityOf(session)));
+  await livekit.rooms.close(room, { agent, isOwnRoom, hasFailed: false });
+}
 
 export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise<void> }> {
   const hosts = await watchHosts(deps.bus);
@@ -132,22 +146,38 @@ class Janitor {
     try {
       const rooms = await livekit.rooms.list();
       const records = this.#sessions.all().map(({ record }) => record);
+      const justEnded = records.filter((record) => this.#hasJustEnded(record));
       const now = findOrphans(
         rooms.map((room) => room.name),
         records,
         this.#hosts.all(),
+        justEnded,
       );
       const orphans = confirmOrphans(this.#orphansBefore, now);
       this.#orphansBefore = now;
       for (const room of orphans.rooms) {
-        log.info({ room }, "deleted an orphaned room");
-        await livekit.rooms.delete(room);
+        log.debug({ room }, "closing an orphaned room, unless people are in it");
+        await closeRoom(
+          livekit,
+          room,
+          justEnded.find((record) => record.room === room),
+        );
       }
       for (const record of orphans.sessions)
         await this.publishLost(record, `LiveKit has no room ${record.room} any more`);
     } finally {
       this.#isSweeping = false;
     }
+  }
+
+  /** Whether the session ended so lately that its room may not have been closed. */
+  #hasJustEnded(record: SessionRecord): boolean {
+    const seen = this.#since.get(sessionKey(record));
+    return (
+      record.state === "ended" &&
+      seen !== undefined &&
+      this.#deps.clock.monotonic() - seen.atMs < CLOSE_AGAIN_MS
+    );
   }
 
   writeRollups(): Promise<void> {
@@ -169,6 +199,8 @@ class Janitor {
         if (unrecorded === UNRECORDED_MAX) return;
         continue;
       }
+      // Before the record, which alone knows that there is something to delete.
+      if (record.stored !== undefined) await bus.admin.purge(sessionMetadata, `${key}.*`);
       if (await bus.kv.delete(sessionsBucket, key, revision))
         log.debug({ sessionId: record.sessionId }, "purged the record of an ended session");
     }

@@ -8,9 +8,11 @@ import {
   dailyKpis,
   deletionJobs,
   hosts,
+  invitations,
   launches,
   pools,
   rollups,
+  sessionMetadata,
   sessions,
   tasks,
   usageReports,
@@ -19,6 +21,7 @@ import {
 } from "../../libs/contracts/buckets.ts";
 import type { ClaimRecord } from "../../libs/contracts/claims/claim.ts";
 import type { DeadLetter } from "../../libs/contracts/fleet/pool.ts";
+import type { Invitation } from "../../libs/contracts/sessions/invitation.ts";
 import {
   type Channel,
   calls,
@@ -127,7 +130,14 @@ export const storeRules: readonly StoreRule[] = [
     ofTenant: (tenant) => [`session.${tenant}.>`],
     ofSession: (tenant, sessionId) => [`session.${tenant}.${sessionId}.*`],
   },
+  {
+    store: invitations,
+    ofTenant: (tenant) => [`${tenant}.>`],
+    records: ((invitation: Invitation, scope: Scope) =>
+      invitation.tenant === scope.tenant && matchesPerson(scope, invitation)) as never,
+  },
   ofSessionKeys(launches, ".*"),
+  ofSessionKeys(sessionMetadata, ".*"),
   ofSessionKeys(sessions),
   ofSessionKeys(conversations),
   ofSessionKeys(usageReports, ".*"),
@@ -170,7 +180,7 @@ export const storeRules: readonly StoreRule[] = [
   { store: rollups, ofTenant: (tenant) => [`${tenant}.>`], keepsForPerson: COUNTS_ONLY },
   { store: dailyKpis, ofTenant: (tenant) => [`${tenant}.>`], keepsForPerson: COUNTS_ONLY },
   { store: hosts, keeps: "names the sessions that a host serves now, and no others" },
-  { store: pools, keeps: "holds pool sizes" },
+  { store: pools, keeps: "holds pool sizes and versions of agent code" },
   { store: callRecording, keeps: "marks that calls are recorded" },
   { store: deletionJobs, keeps: "is the proof: counts, and a hash of the user" },
 ];

@@ -11,7 +11,7 @@ export const providersSettings = {
   GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
   GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS: setting.integer(
     "Maximum time in ms in which LiveKit must find a worker for a dispatch. Then the dispatch is canceled and repeated.",
-    7000,
+    1500,
     500,
   ),
   GREENROOM_PROVIDER_POLL_MS: setting.integer(

@@ -28,7 +28,7 @@ export async function followCalls(deps: Deps): Promise<Stop> {
   };
   const stopSessions = await bus.kv.consume(
     sessions,
-    { durable: "tasks-sessions", concurrency: CONCURRENCY },
+    { durable: "tasks-sessions", description: "Tasks service: follows sessions.", concurrency: CONCURRENCY },
     async ({ value }, { deliveries }) => {
       const event = value === undefined ? undefined : await eventOfSession(deps, value);
       if (isHangingUp(event) && deliveries < HANGING_UP_DELIVERIES) return "nak";
@@ -37,7 +37,11 @@ export async function followCalls(deps: Deps): Promise<Stop> {
   );
   const stopLaunches = await bus.kv.consume(
     launches,
-    { durable: "tasks-launches", concurrency: CONCURRENCY },
+    {
+      durable: "tasks-launches",
+      description: "Tasks service: follows phone calls.",
+      concurrency: CONCURRENCY,
+    },
     ({ value, revision }) => publish(value === undefined ? undefined : eventOfLaunch(deps, value, revision)),
   );
   return async () => {

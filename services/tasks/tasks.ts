@@ -53,13 +53,13 @@ export async function startTasks(deps: TasksDeps): Promise<{ stop(): Promise<voi
   };
   const stopRequests = await bus.streams.consume(
     taskRequests,
-    { durable: "tasks", concurrency: CONCURRENCY },
+    { durable: "tasks", description: "Tasks service: creates tasks.", concurrency: CONCURRENCY },
     (request, delivery) => handleTaskRequest(requestDeps, request, delivery),
   );
   const inTurn = createKeyedQueue();
   const stopEvents = await bus.streams.consume(
     taskEvents,
-    { durable: "tasks", concurrency: CONCURRENCY },
+    { durable: "tasks", description: "Tasks service: handles task events.", concurrency: CONCURRENCY },
     (event, delivery) =>
       inTurn(taskKey(event.tenant, event.taskId), () =>
         handleTaskEvent({ bus, clock, log, nextWriteId, count }, event, delivery),

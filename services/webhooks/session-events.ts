@@ -73,10 +73,18 @@ const eventOf = (
   data,
 });
 
-const ofSession = ({ profile, provider, user, metadata, call }: SessionRecord): WebhookEvent["data"] => ({
+const ofSession = ({
+  profile,
+  provider,
+  user,
+  metadata,
+  stored,
+  call,
+}: SessionRecord): WebhookEvent["data"] => ({
   profile,
   provider: provider ?? "pool",
   user,
   metadata: metadata as WebhookEvent["data"],
+  ...(stored?.metadata === undefined ? {} : { metadataBytes: stored.metadata.bytes }),
   ...(call === undefined ? {} : { call: JSON.parse(JSON.stringify(call)) }),
 });

@@ -15,7 +15,12 @@ import { taskEventsFor } from "./task-events.ts";
 const CONCURRENCY = 64;
 /** After this number of failed deliveries, a message becomes a dead letter. */
 const DELIVERIES_MAX = 1000;
-const durable = { durable: "webhooks", concurrency: CONCURRENCY, maxDeliveries: DELIVERIES_MAX };
+const durable = {
+  durable: "webhooks",
+  description: "Webhooks service: queues events for endpoints.",
+  concurrency: CONCURRENCY,
+  maxDeliveries: DELIVERIES_MAX,
+};
 
 export interface Webhooks {
   stop(): Promise<void>;

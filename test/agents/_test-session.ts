@@ -13,6 +13,7 @@ export function logJob(ctx: JobContext): void {
       attempt: sessionInfo()?.attempt,
       resumed: sessionInfo()?.resumed,
       prewarmed: ctx.proc.userData.prewarmed ?? false,
+      pid: process.pid,
     }),
   );
   ctx.addShutdownCallback(async () => console.log("the shutdown callback ran"));

@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
 import { logJob, startSession } from "./_test-session.ts";
 
-export const pool = { min: 2, hot: 0, max: 20, perProcess: 1 };
+export const pool = { min: 2, hot: 0, max: 20, isolation: "process" };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

@@ -4,7 +4,7 @@ import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
 import { logJob } from "./_test-session.ts";
 
-export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10, isolation: "shared" };
 
 const RATE = 24_000;
 const HERTZ = 440;

@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import * as openai from "@livekit/agents-plugin-openai";
 
-export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10, isolation: "shared" };
 export const failover = { message: "There I am again." };
 
 class Host extends voice.Agent {

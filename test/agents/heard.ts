@@ -3,4 +3,4 @@ import tone from "./tone.ts";
 
 export default tone;
 
-export const pool = { min: 4, hot: 2, max: 40, perProcess: 12 };
+export const pool = { min: 4, hot: 2, max: 40, perProcess: 12, isolation: "shared" };

@@ -5,6 +5,12 @@ export default defineAgent({
   entry: async (ctx: JobContext) => {
     console.log(`job ${ctx.job.id} in ${ctx.room.name ?? ctx.job.room?.name} with ${ctx.job.metadata}`);
     ctx.addShutdownCallback(async () => console.log(`the job is over: ${ctx.job.id}`));
+    const { leavesAfterMs, diesEarly, greenroom } = JSON.parse(ctx.job.metadata || "{}") as {
+      leavesAfterMs?: number;
+      diesEarly?: boolean;
+      greenroom?: { attempt: number };
+    };
+    if (diesEarly === true && greenroom?.attempt === 1) process.kill(process.pid, "SIGKILL");
     await ctx.connect();
     const session = new voice.AgentSession({ vad: null, turnHandling: { turnDetection: null } });
     await session.start({
@@ -12,7 +18,6 @@ export default defineAgent({
       room: ctx.room,
       inputOptions: { audioEnabled: false },
     });
-    const { leavesAfterMs } = JSON.parse(ctx.job.metadata || "{}") as { leavesAfterMs?: number };
     if (leavesAfterMs !== undefined) setTimeout(() => ctx.shutdown("everything was said"), leavesAfterMs);
   },
 });

@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
 import { logJob, startSession } from "./_test-session.ts";
 
-export const pool = { min: 3, hot: 0, max: 50, perProcess: 10 };
+export const pool = { min: 3, hot: 0, max: 50, perProcess: 10, isolation: "shared" };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

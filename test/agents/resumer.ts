@@ -3,7 +3,7 @@ import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import * as openai from "@livekit/agents-plugin-openai";
 import { disableAutoGreeting, getResumption } from "greenroom/agent";
 
-export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10, isolation: "shared" };
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {

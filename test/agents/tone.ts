@@ -10,7 +10,7 @@ import {
 import { ready } from "greenroom/agent";
 import { logJob } from "./_test-session.ts";
 
-export const pool = { min: 4, hot: 0, max: 60, perProcess: 30 };
+export const pool = { min: 4, hot: 0, max: 60, perProcess: 30, isolation: "shared" };
 
 const RATE = 48_000;
 const FRAME = RATE / 50;

@@ -1,9 +1,10 @@
 // An agent that fails as the metadata of its session asks: `{ "fault": "throw" }`.
 import { defineAgent, type JobContext } from "@livekit/agents";
-import { sessionInfo } from "greenroom/agent";
+import { RoomEvent } from "@livekit/rtc-node";
+import { ready, sessionInfo } from "greenroom/agent";
 import { logJob, startSession } from "./_test-session.ts";
 
-export const pool = { min: 3, hot: 0, max: 20, perProcess: 10 };
+export const pool = { min: 3, hot: 0, max: 20, perProcess: 10, isolation: "shared" };
 
 /** Makes a timer fail that belongs to no session. */
 let failOutside = false;
@@ -25,16 +26,26 @@ const early: Record<string, Fault> = {
   throw: () => {
     throw new Error("the agent's provider said no");
   },
+  "throw for good": () => {
+    throw Object.assign(new Error("the key is wrong"), { retryable: false });
+  },
+  "throw for a key": () => {
+    throw new Error("OpenAI API key is required, whether as an argument or as $OPENAI_API_KEY");
+  },
   "throw TypeError": () => (undefined as unknown as JobContext).room,
   "never join": () => new Promise(() => {}),
   "never ready": async (ctx) => {
     await ctx.connect();
     await new Promise(() => {});
+    ready();
   },
 };
 
 /** Faults after the agent is ready. */
 const late: Record<string, Fault> = {
+  "throw after ready": () => {
+    throw new Error("the agent gives up");
+  },
   "throw later": () => later(() => JSON.parse("{")),
   "reject later": () => void Promise.reject(new Error("nobody awaits this")),
   "fail outside": () => {
@@ -46,7 +57,22 @@ const late: Record<string, Fault> = {
     }),
   grow: () => setInterval(() => hoard.push(Buffer.alloc(64 * 1024 * 1024, 1)), 20),
   exit: () => later(() => process.exit(7)),
+  die: () => later(() => process.kill(process.pid, "SIGKILL")),
   "shut down": (ctx) => later(() => ctx.shutdown("everything was said")),
+  // LiveKit's own plugins throw at this moment if a message of their server is late.
+  "throw at hang-up": (ctx) =>
+    ctx.room.on(RoomEvent.ParticipantDisconnected, () =>
+      setImmediate(() => {
+        throw new Error("the stream is closed");
+      }),
+    ),
+  "shut down among two": (ctx) => {
+    const check = () => {
+      if (ctx.room.remoteParticipants.size >= 2) ctx.shutdown("everything was said");
+    };
+    ctx.room.on(RoomEvent.ParticipantConnected, check);
+    check();
+  },
 };
 
 export default defineAgent({

@@ -9,7 +9,7 @@ import {
 } from "@livekit/rtc-node";
 import { ready } from "greenroom/agent";
 
-export const pool = { min: 2, hot: 0, max: 60, perProcess: 30 };
+export const pool = { min: 2, hot: 0, max: 60, perProcess: 30, isolation: "shared" };
 
 const RATE = 48_000;
 const FRAME = RATE / 50;

@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext } from "@livekit/agents";
 import { logJob, startSession } from "./_test-session.ts";
 
-export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10, isolation: "shared" };
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {

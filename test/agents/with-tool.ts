@@ -4,7 +4,7 @@ import * as deepgram from "@livekit/agents-plugin-deepgram";
 import * as openai from "@livekit/agents-plugin-openai";
 import { z } from "zod";
 
-export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10, isolation: "shared" };
 
 /** Created once for the process, like in many agent files, and shared by all its sessions. */
 const model = new openai.LLM({ model: "gpt-4.1-mini" });

@@ -1,6 +1,7 @@
 // Compares the routes, settings, subjects, commands and tests in docs/features.md with the code.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { programs } from "../../cli/programs.ts";
 
 const root = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), "utf8");
@@ -34,7 +35,7 @@ const rows: Row[] = read("docs/features.md")
 /** @returns a description of a name that does not exist; undefined if it exists */
 function missing(name: string): string | undefined {
   const [method = "", path = ""] = name.split(" ");
-  if (["GET", "POST", "DELETE"].includes(method)) {
+  if (["GET", "POST", "PUT", "DELETE"].includes(method)) {
     // Some routes that differ only in their last word are registered together.
     const last = `(${escaped(path.split("/").at(-1) ?? "")}|\\$\\{\\w+\\})`;
     const whole = `${escaped(path.slice(0, path.lastIndexOf("/") + 1))}${last}`;
@@ -47,6 +48,7 @@ function missing(name: string): string | undefined {
     const script = name.replace(/^npm (run )?/, "");
     return scripts[script] === undefined ? `the command ${name}` : undefined;
   }
+  if (name.startsWith("greenroom ")) return programs.has(path) ? undefined : `the command ${name}`;
   if (name.startsWith("docker compose ")) {
     const [, service] = name.match(/--scale ([a-z-]+)=\d+$/) ?? [];
     const isThere = service === undefined || composeFile.includes(`\n  ${service}:\n`);

@@ -10,8 +10,8 @@ import { table } from "./statistics.ts";
 
 const { values } = parseArgs({
   options: {
-    /** Seconds before the measurement of the idle CPU, and of the measurement. */
-    "warm-up": { type: "string", default: "20" },
+    /** Seconds before the measurement of the idle CPU, in which Node compiles what runs often, and of the measurement. */
+    "warm-up": { type: "string", default: "120" },
     window: { type: "string", default: "60" },
     /** A file for all figures. */
     json: { type: "string" },

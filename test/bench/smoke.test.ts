@@ -30,6 +30,33 @@ describe("bench commands", () => {
     expect(stdout).toMatch(/drain of its host.* +\d/);
   });
 
+  test("measures the greeting beside LiveKit's own worker: bench:greeting", async () => {
+    const { exitCode, stdout, stderr } = await run("bench:greeting", "--rounds", "1", "--calls", "1");
+    expect(exitCode, stderr).toBe(0);
+    for (const way of [
+      "Greenroom: the session starts at",
+      "Greenroom: the session starts with",
+      "LiveKit's own worker",
+    ])
+      expect(figuresOf(stdout, way), stdout).toHaveLength(2);
+  });
+
+  test("tries the agent files of a folder: compatibility", async () => {
+    const files = ["test/agents/stock", "--only", "by-name,lacking"];
+    const { exitCode, stdout, stderr } = await run("compatibility", ...files);
+    expect(exitCode, stderr).toBe(0);
+    expect(stdout, stderr).toMatch(/^\| by-name \| yes \| yes \| yes \| yes \| completed \|/m);
+    expect(stdout).toMatch(/^\| lacking \| no \|.*a-package-that-nobody-has is missing/m);
+    expect(stdout).toContain("2 agent files, 1 ready");
+  });
+
+  test("measures every isolation: bench:isolation", async () => {
+    const { exitCode, stdout, stderr } = await run("bench:isolation", "--rounds", "1", "--starts", "1");
+    expect(exitCode, stderr).toBe(0);
+    for (const isolation of ["process", "module", "shared"])
+      expect(stdout).toMatch(new RegExp(`^${isolation} +\\d+ +\\d+ +\\d`, "m"));
+  });
+
   test("measures pages, lists and purges: bench:store", async () => {
     const args = ["--calls", "4000", "--keys", "200", "--days", "10", "--looks", "3"];
     const { exitCode, stdout, stderr } = await run("bench:store", ...args);

@@ -99,7 +99,11 @@ describe("voice page with the assistant", () => {
       expect(await person.states()).toEqual(["requested", "dispatched", "joined", "ready", "ended"]);
       await roomIsGone(stack, session.room);
       await poolIs(stack, "assistant", POOL);
-      expect(await slotIds(stack)).not.toContain(slot);
+      expect(slot).toBeDefined();
+      await until(async () => !(await slotIds(stack)).includes(slot ?? ""), {
+        timeoutMs: PATIENCE_MS,
+        what: "the slot of the session is gone",
+      });
       expect(person.browser.complaints).toEqual([]);
     } finally {
       await person.leave();

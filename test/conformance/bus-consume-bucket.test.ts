@@ -22,7 +22,7 @@ describe.each(kinds)("consuming a bucket on %s", (_kind, start) => {
   /** Creates a tenant, since a consumer receives the changes of the whole bucket. */
   const isolated = (concurrency = 4) => {
     const tenant = fresh("t");
-    const options = { durable: fresh("d"), concurrency };
+    const options = { durable: fresh("d"), description: "a test", concurrency };
     const consume = (by: Bus, handle: (change: Change<SessionRecord>, deliveries: number) => Promise<Ack>) =>
       by.kv.consume(sessions, options, async (change, { deliveries }) =>
         change.key.startsWith(`${tenant}.`) ? handle(change, deliveries) : "ack",
@@ -159,7 +159,7 @@ describe.each(kinds)("consuming a bucket on %s", (_kind, start) => {
 
   test("skips replaced revisions, including those that wait for redelivery", async () => {
     const id = fresh("h");
-    const options = { durable: fresh("d"), concurrency: 1 };
+    const options = { durable: fresh("d"), description: "a test", concurrency: 1 };
     const seen: number[] = [];
     let isOpen = false;
     const stop = await bus.kv.consume(hosts, options, async ({ key, value }) => {

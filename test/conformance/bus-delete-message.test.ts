@@ -35,7 +35,7 @@ describe.each(kinds)("deleteMessage on %s", (_kind, start) => {
     const seen: string[] = [];
     const stop = await bus.streams.consume(
       channel,
-      { durable: fresh("d"), concurrency: 1 },
+      { durable: fresh("d"), description: "a test", concurrency: 1 },
       async ({ sessionId }) => {
         seen.push(sessionId);
         return "ack";

@@ -20,7 +20,11 @@ describe.each(kinds)("dead-lettering on %s", (_kind, start) => {
   /** Creates a tenant and a consumer's options, so that tests don't receive each other's messages. */
   const isolated = () => {
     const tenant = fresh("t");
-    return { tenant, channel: eventsOf(tenant), options: { durable: fresh("d"), concurrency: 4 } };
+    return {
+      tenant,
+      channel: eventsOf(tenant),
+      options: { durable: fresh("d"), description: "a test", concurrency: 4 },
+    };
   };
 
   test("stores a message whose body belongs to another subject, which no reader returns", async () => {
@@ -78,6 +82,7 @@ describe.each(kinds)("dead-lettering on %s", (_kind, start) => {
       const found = await messagesOn(bus, deadLetters, `dead.${subject}`, 100);
       return found.length === poison.length ? found : undefined;
     });
+    await eventually(() => handled > 0);
     expect(handled).toBe(1);
     for (const { reason, payload } of letters) {
       expect(reason.length).toBeLessThanOrEqual(501);

@@ -90,7 +90,7 @@ describe.each(kinds)("purge on %s", (_kind, start) => {
 
   test("hides purged messages from consumers, including those that wait for redelivery", async () => {
     const tenant = fresh("t");
-    const options = { durable: fresh("d"), concurrency: 1 };
+    const options = { durable: fresh("d"), description: "a test", concurrency: 1 };
     for (const id of ["retried", "a", "b"])
       await bus.streams.publish(eventsOf(tenant), requested(tenant, id));
     const seen: string[] = [];
@@ -125,7 +125,7 @@ describe.each(kinds)("purge on %s", (_kind, start) => {
     const note = mine(followed);
     const stopFollowing = await watcher.kv.consume(
       sessions,
-      { durable: fresh("d"), concurrency: 1 },
+      { durable: fresh("d"), description: "a test", concurrency: 1 },
       async (change) => {
         note(change);
         return "ack";

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type Bus, type Change, getOwn } from "../../libs/bus/bus.ts";
-import { type Bucket, hosts, pools, sessions } from "../../libs/contracts/buckets.ts";
+import { type Bucket, hosts, invitations, pools, sessions } from "../../libs/contracts/buckets.ts";
+import { type Invitation, invitationKey } from "../../libs/contracts/sessions/invitation.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { aHost, aPool } from "../kit/fixtures/sessions.ts";
 import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses.ts";
@@ -49,6 +50,23 @@ describe.each(kinds)("bucket on %s", (_kind, start) => {
     const one = (await bus.kv.update(hosts, aHost(fresh("h")), 0)) ?? 0;
     const two = (await bus.kv.update(hosts, aHost(fresh("h")), 0)) ?? 0;
     expect(two).toBe(one + 1);
+  });
+
+  test("removes a value after a time of its own, and keeps one that has replaced it", async () => {
+    const anInvitation = (room: string, unusedForS?: number): Invitation => ({
+      ...{ v: 1, tenant: "t", room, user: { id: "u", name: "U" }, metadata: {} },
+      ...(unusedForS === undefined ? {} : { unusedForS }),
+    });
+    const rooms = [fresh("unused"), fresh("used")] as const;
+    const [unused, used] = rooms.map((room) => invitationKey(anInvitation(room)));
+    await bus.kv.update(invitations, anInvitation(rooms[0], 2), 0);
+    const first = await bus.kv.update(invitations, anInvitation(rooms[1], 2), 0);
+    await bus.kv.update(invitations, anInvitation(rooms[1]), first ?? 0);
+    expect(await bus.kv.get(invitations, unused ?? "")).toBeDefined();
+    await pause(3500);
+    await eventually(async () => (await bus.kv.get(invitations, unused ?? "")) === undefined);
+    expect((await bus.kv.entries(invitations, "t.>")).map(({ key }) => key)).toEqual([used]);
+    expect(await bus.kv.update(invitations, anInvitation(rooms[0]), 0)).toBeGreaterThan(0);
   });
 
   test("ignores an update on an old revision", async () => {
@@ -238,7 +256,8 @@ describe.each(kinds)("bucket on %s", (_kind, start) => {
 
   test("hides an unreadable record from watchers and lists, and fails to return it", async () => {
     const tenant = fresh("t");
-    const anything: Bucket<{ key: string }> = { ...sessions, schema: z.any(), keyOf: ({ key }) => key };
+    const { valueTtlMs: _, ...kept } = sessions;
+    const anything: Bucket<{ key: string }> = { ...kept, schema: z.any(), keyOf: ({ key }) => key };
     const bad = `${tenant}.bad`;
     await bus.kv.update(anything, { key: bad }, 0);
     await bus.kv.update(sessions, sessionRecord(tenant, "good"), 0);

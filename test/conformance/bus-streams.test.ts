@@ -22,7 +22,11 @@ describe.each(kinds)("stream on %s", (kind, start) => {
   /** Creates a tenant and a consumer's options, so that tests don't receive each other's messages. */
   const isolated = (concurrency = 4) => {
     const tenant = fresh("t");
-    return { tenant, channel: eventsOf(tenant), options: { durable: fresh("d"), concurrency } };
+    return {
+      tenant,
+      channel: eventsOf(tenant),
+      options: { durable: fresh("d"), description: "a test", concurrency },
+    };
   };
 
   test("stores a message that is published again within the window once", async () => {
@@ -221,10 +225,14 @@ describe.each(kinds)("stream on %s", (kind, start) => {
     const seen: string[] = [];
     const stops = await Promise.all(
       ["x", "y"].map((name) =>
-        bus.streams.consume(channel, { durable: fresh(name), concurrency: 1 }, async (event) => {
-          seen.push(`${name} ${event.sessionId}`);
-          return "ack";
-        }),
+        bus.streams.consume(
+          channel,
+          { durable: fresh(name), description: "a test", concurrency: 1 },
+          async (event) => {
+            seen.push(`${name} ${event.sessionId}`);
+            return "ack";
+          },
+        ),
       ),
     );
     await bus.streams.publish(channel, requested(tenant, "s"));

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
+import { hosts } from "../../libs/contracts/buckets.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { type Channel, sessionEvents } from "../../libs/contracts/streams.ts";
 import { systemClock } from "../../libs/runtime/clock.ts";
@@ -63,8 +64,17 @@ export const connectTo = (url: string, name: string, replicas = 1): Promise<Bus>
 /** Waits until `look` returns something; the time-out error contains its source. */
 export const eventually = <T>(
   look: () => Promise<T | false | undefined> | T | false | undefined,
-  timeoutMs = 5000,
+  timeoutMs = 30_000,
 ): Promise<T> => until(look, { timeoutMs, what: `this finds something: ${look}` });
+
+/**
+ * Waits until the server of a bus has handled what the bus has sent, for example the begin or end of a subscription. The
+ * other nodes of a cluster hear of it a moment later.
+ */
+export async function hasArrived(...buses: readonly Bus[]): Promise<void> {
+  for (const bus of buses) await bus.kv.get(hosts, "nobody");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+}
 
 /** A unique name: the tests of a suite share one server. */
 export const fresh = (what: string): string => `${what}-${randomUUID().slice(0, 8)}`;

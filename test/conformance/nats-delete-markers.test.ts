@@ -1,12 +1,12 @@
 // The setup of streams and buckets in NATS, and the delete markers of removed keys, which expire.
-import { connect, headers, type NatsConnection } from "nats";
+import { AckPolicy, connect, headers, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../libs/bus/bus.ts";
-import { allBuckets, sessions } from "../../libs/contracts/buckets.ts";
-import { allChannels } from "../../libs/contracts/streams.ts";
+import { allBuckets, invitations, sessions } from "../../libs/contracts/buckets.ts";
+import { allChannels, sessionEvents } from "../../libs/contracts/streams.ts";
 import { borrowNats } from "../kit/servers/shared-servers.ts";
 import type { TestNats } from "../kit/servers/test-nats.ts";
-import { connectTo, eventually, fresh, sessionRecord } from "./buses.ts";
+import { connectTo, eventsOf, eventually, fresh, requested, sessionRecord } from "./buses.ts";
 
 let nats: TestNats;
 let connection: NatsConnection;
@@ -43,6 +43,75 @@ describe("NATS setup", () => {
     }
   });
 
+  test("describes every stream and bucket, even one of an earlier version", async () => {
+    const wanted = [
+      ...allChannels.map(({ stream, description }) => [stream, description] as const),
+      ...allBuckets.map(({ name, description }) => [`KV_${name}`, description] as const),
+    ];
+    for (const [name, description] of wanted) {
+      const { config } = await (await streams()).info(name);
+      expect(config.description, name).toMatch(/\w+ \w+.*\.$/);
+      expect(config.description, name).toBe(description);
+    }
+  });
+
+  test("keeps the description that an operator gave to a stream", async () => {
+    await (await streams()).update("KV_pools", { description: "ours" });
+    await (await connectTo(nats.url, "another")).close();
+    expect((await (await streams()).info("KV_pools")).config.description).toBe("ours");
+  });
+
+  test("makes room for new invitations when nobody uses the old ones", async () => {
+    const name = `KV_${invitations.name}`;
+    await (await streams()).update(name, { max_bytes: 64 * 1024 });
+    const invite = () =>
+      bus.kv.update(
+        invitations,
+        {
+          ...{ v: 1, tenant: "t", room: fresh("r"), user: { id: "u", name: "U" } },
+          ...{ metadata: { text: "x".repeat(3000) }, unusedForS: 2 },
+        },
+        0,
+      );
+    // At once, because the first ones expire soon.
+    const fill = () => Promise.all(Array.from({ length: 40 }, invite));
+    await expect(fill()).rejects.toMatchObject({ code: "storage_full" });
+    await eventually(() => invite().catch(() => undefined));
+    await (await streams()).update(name, { max_bytes: invitations.maxBytes });
+  });
+
+  test("raises the limit of values that an earlier version set", async () => {
+    await (await streams()).update(`KV_${invitations.name}`, { max_msg_size: 16 * 1024 });
+    await (await connectTo(nats.url, "later")).close();
+    const { config } = await (await streams()).info(`KV_${invitations.name}`);
+    expect(config.max_msg_size).toBe(invitations.maxValueBytes);
+  });
+
+  test("describes a consumer of an earlier version, which keeps its position", async () => {
+    const { consumers } = await connection.jetstreamManager();
+    const [tenant, durable] = [fresh("t"), fresh("d")];
+    const channel = eventsOf(tenant);
+    const filter_subject = channel.subjects;
+    await consumers.add(sessionEvents.stream, {
+      ...{ durable_name: durable, ack_policy: AckPolicy.Explicit, max_deliver: -1, filter_subject },
+    });
+    for (const id of ["a", "b"]) await bus.streams.publish(channel, requested(tenant, id));
+    const earlier = await connection.jetstream().consumers.get(sessionEvents.stream, durable);
+    await (await earlier.next())?.ackAck();
+
+    const seen: string[] = [];
+    const options = { durable, description: "Test: reads.", concurrency: 1 };
+    const stop = await bus.streams.consume(channel, options, async ({ sessionId }) => {
+      seen.push(sessionId);
+      return "ack";
+    });
+    await eventually(() => seen.length > 0);
+    await stop();
+    expect(seen).toEqual(["b"]);
+    const { config } = await consumers.info(sessionEvents.stream, durable);
+    expect(config).toMatchObject({ description: "Test: reads.", max_ack_pending: 10_000 });
+  });
+
   test("leaves a delete marker with a time to live, which watchers see", async () => {
     const id = fresh("s");
     const revision = await bus.kv.update(sessions, sessionRecord("default", id), 0);
@@ -67,7 +136,7 @@ describe("NATS setup", () => {
     const subject = `$KV.sessions.default.${id}`;
     const marker = headers();
     marker.set("KV-Operation", "PURGE");
-    marker.set("Nats-TTL", "1s");
+    marker.set("Nats-TTL", "3s");
     await connection.jetstream().publish(subject, undefined, { headers: marker });
     const countOf = async () =>
       (await (await streams()).info("KV_sessions", { subjects_filter: subject })).state.subjects?.[subject] ??

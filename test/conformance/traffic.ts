@@ -55,7 +55,7 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
   const host = fresh("h");
   const stopConsuming = await buses.consumer.streams.consume(
     channel,
-    { durable, concurrency: 16 },
+    { durable, description: "a test", concurrency: 16 },
     async (event) => {
       consumed.set(event.sessionId, (consumed.get(event.sessionId) ?? 0) + 1);
       mark("consuming");
@@ -65,7 +65,7 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
   let [savedUpTo, followedUpTo] = [0, 0];
   const stopFollowing = await buses.consumer.kv.consume(
     hosts,
-    { durable, concurrency: 4 },
+    { durable, description: "a test", concurrency: 4 },
     async ({ key, revision }) => {
       if (key !== host) return "ack";
       followedUpTo = Math.max(followedUpTo, revision);

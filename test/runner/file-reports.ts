@@ -13,14 +13,20 @@ export interface FileReport {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** Of each failure, the test's full name and the first line of its error, e.g. `starts > waits: Test timed out`. */
+  readonly failures: readonly string[];
 }
 
-/** Appends to `path`. Errors outside of tests appear only in vitest's exit code. */
-export const fileReporter = (path: string, root: string): Reporter => ({
-  onTestModuleEnd(module) {
-    appendFileSync(path, `${JSON.stringify(reportOf(module, root))}\n`);
-  },
-});
+/** Appends to `path`. */
+export function fileReporter(path: string, root: string): Reporter {
+  const append = (report: FileReport) => appendFileSync(path, `${JSON.stringify(report)}\n`);
+  return {
+    onTestModuleEnd: (module) => append(reportOf(module, root)),
+    onTestRunEnd: (_modules, errors) => {
+      for (const error of errors) append(strayError(error));
+    },
+  };
+}
 
 /** @returns no reports if the run ended before its first file */
 export async function readFileReports(path: string): Promise<FileReport[]> {
@@ -34,8 +40,17 @@ export async function readFileReports(path: string): Promise<FileReport[]> {
 /** A file that fails outside its tests, e.g. on a missing import, counts for one failed test. */
 function reportOf(module: TestModule, root: string): FileReport {
   const counts = { passed: 0, failed: 0, skipped: 0, pending: 0 };
-  for (const test of module.children.allTests()) counts[test.result().state] += 1;
+  const failures: string[] = [];
+  for (const test of module.children.allTests()) {
+    const { state, errors } = test.result();
+    counts[state] += 1;
+    if (state === "failed") failures.push(failureLine(test.fullName, errors));
+  }
   const hasFailedItself = counts.failed === 0 && !module.ok();
+  if (hasFailedItself) {
+    const suites = [...module.children.allSuites()].flatMap((suite) => suite.errors());
+    failures.push(failureLine("outside its tests", [...module.errors(), ...suites]));
+  }
   const { collectDuration, setupDuration, duration } = module.diagnostic();
   return {
     suite: module.project.name,
@@ -44,5 +59,21 @@ function reportOf(module: TestModule, root: string): FileReport {
     passed: counts.passed,
     failed: counts.failed + (hasFailedItself ? 1 : 0),
     skipped: counts.skipped + counts.pending,
+    failures,
   };
 }
+
+/** An error outside of every test, e.g. an unhandled rejection or a dead worker, counts for one failed test. */
+const strayError = (error: { readonly message?: unknown }): FileReport => ({
+  suite: "vitest",
+  file: "no file",
+  seconds: 0,
+  passed: 0,
+  failed: 1,
+  skipped: 0,
+  failures: [failureLine("unhandled error", [error])],
+});
+
+/** Tests may throw anything, also an object without a message. */
+const failureLine = (name: string, [error]: readonly { readonly message?: unknown }[] = []): string =>
+  `${name}: ${String(error?.message ?? "an error without a message").split("\n")[0]}`;

@@ -129,12 +129,14 @@ export class TestRun {
     if (!isOnNode24) this.reports.push(...reports);
     const tally = sumOf(reports);
     const isCut = wasStopped && mayBeCut && tally.failed === 0;
-    // An error outside every file, or a stopped suite, counts as one more failure.
+    // A suite that was stopped or did not even begin counts as one more failure.
     const isUncounted = exitCode !== 0 && tally.failed === 0 && !isCut;
     this.#tallies.push(isUncounted ? { ...tally, failed: 1 } : tally);
     if (isCut) this.#left.push(`the rest of ${what} at the time limit`);
     else if (wasStopped) this.#failures.push(`${what}: stopped at the time limit`);
     else if (exitCode !== 0) this.#failures.push(what);
+    for (const { suite, file, failures } of reports)
+      for (const failure of failures) this.#failures.push(`${suite} ${file} > ${failure}`);
     console.log(`${what}: ${summaryOf(tally)}, ${((performance.now() - startedAt) / 1000).toFixed(0)} s\n`);
   }
 

@@ -7,6 +7,7 @@ import { Caller } from "./actors/callers.ts";
 import { Chaos } from "./actors/chaos.ts";
 import { Client } from "./actors/clients.ts";
 import { Forger } from "./actors/forger.ts";
+import { checkCanaries, setCanaries } from "./actors/operator.ts";
 import { checkCalls, isBehind, storedTasks } from "./checks/check-calls.ts";
 import { checkLaunches, checkOver } from "./checks/check-launches.ts";
 import { checkRecords } from "./checks/check-records.ts";
@@ -58,6 +59,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   const forger = new Forger(world, forkRandom(seed, "forger"));
   const clients = Array.from({ length: scenario.clients }, (_, index) => new Client(world, index + 1));
   world.boot();
+  void setCanaries(world);
   await clock.advance(WARM_UP_MS);
   world.break();
   void new Chaos(world, forger).run();
@@ -89,6 +91,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkRollups(world);
   checkLaunches(world);
   checkCalls(world, callers);
+  checkCanaries(world);
   world.conversations.check(world.server.written(conversations));
   world.facts.endOverlaps();
   for (const record of world.records()) world.coverage.session(record);

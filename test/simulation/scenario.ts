@@ -2,7 +2,7 @@
 
 import type { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import type { Deadlines } from "../../libs/contracts/sessions/session.ts";
-import { forkRandom, integerBetween, pickOne, type Random } from "../kit/random.ts";
+import { createRandom, forkRandom, integerBetween, pickOne, type Random } from "../kit/random.ts";
 import type { Faults } from "./nats/faults.ts";
 
 /** Probabilities of an agent's faults, each for one load, start or session. */
@@ -82,6 +82,8 @@ export interface Scenario {
   readonly chaos: readonly ChaosKind[];
   readonly chaosEveryMs: number;
   readonly misbehaviour: Misbehaviour;
+  /** The agent process of every session that starts on this host dies. */
+  readonly brokenHost?: string;
   /** The probability that one call to LiveKit's API fails. */
   readonly livekitFails: number;
   readonly pool: PoolSettings;
@@ -94,6 +96,8 @@ export interface Scenario {
   readonly outside: Outside | undefined;
   /** Undefined in worlds without tasks. */
   readonly calling: Calling | undefined;
+  /** The share of sessions that prefer the version of the first host. Undefined in worlds without a canary. */
+  readonly canaryShare: number | undefined;
 }
 
 const CHAOS: readonly ChaosKind[] = [
@@ -139,6 +143,12 @@ export const behaved: Misbehaviour = {
   staysOut: 0,
 };
 
+export function misbehaviourOn(scenario: Scenario, isCalm: boolean, host?: string): Misbehaviour {
+  const { brokenHost, misbehaviour } = scenario;
+  if (isCalm) return behaved;
+  return host !== undefined && host === brokenHost ? { ...misbehaviour, dies: 1 } : misbehaviour;
+}
+
 /** The time of a hop between a client and the server in a healthy world, in ms. */
 export const HEALTHY_HOP: readonly [number, number] = [0.2, 1.5];
 /** The time between replicas of the store in a healthy world, in ms. */
@@ -148,10 +158,13 @@ export const HEALTHY_IN_FLIGHT: readonly [number, number] = [0.2, 2];
 export const FIRST_SMALL_SEED = 10_000;
 /** Worlds from this seed on have the providers service; the worlds of earlier seeds did not change when it was added. */
 export const FIRST_CONNECTED_SEED = 40_000;
-/** The label of their random numbers. A change of the label would change the worlds of all these seeds. */
-const OUTSIDE_PART = "connectors";
+/** Random numbers for providers and handoffs. Other constants would change the worlds of all these seeds. */
+const outsideRandom = (seed: number): Random =>
+  createRandom((Math.imul(seed, -1_796_951_359) - 775_645_754) | 0);
 /** Worlds from this seed on also have the services tasks and calls. */
 export const FIRST_CALLING_SEED = 60_000;
+/** Worlds from this seed on have several hosts and a canary. */
+export const FIRST_CANARY_SEED = 80_000;
 
 export function scenarioOf(seed: number): Scenario {
   const random = forkRandom(seed, "scenario");
@@ -193,9 +206,11 @@ export function scenarioOf(seed: number): Scenario {
     },
     maxAttempts: pickOne(random, [3, 3, 1, 5]),
     hostsKeepTheirNames: random() < 0.5,
-    outside: seed < FIRST_CONNECTED_SEED ? undefined : outsideOf(forkRandom(seed, OUTSIDE_PART), severity),
+    outside: seed < FIRST_CONNECTED_SEED ? undefined : outsideOf(outsideRandom(seed), severity),
     calling: seed < FIRST_CALLING_SEED ? undefined : callingOf(forkRandom(seed, "calling"), severity),
+    canaryShare: undefined,
     ...small,
+    ...(seed < FIRST_CANARY_SEED ? {} : canaryOf(forkRandom(seed, "canary"))),
   };
 }
 
@@ -212,6 +227,11 @@ function smallSize(seed: number): Pick<Scenario, "clients" | "chaosMs" | "chaosE
     chaosEveryMs: integerBetween(random, 400, 2000),
   };
 }
+
+const canaryOf = (random: Random): Pick<Scenario, "hosts" | "canaryShare"> => ({
+  hosts: integerBetween(random, 2, 3),
+  canaryShare: pickOne(random, [0, 0.2, 0.5, 1]),
+});
 
 function faultsOf(random: Random, severity: number): Partial<Faults> {
   const some = (most: number) => (random() < 0.6 ? random() * most * severity : 0);

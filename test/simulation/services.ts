@@ -165,6 +165,9 @@ export async function callsOf(world: ServiceWorld, name: string, life: Life): Pr
   return { stop: () => calls.stop().then(() => bus.close()) };
 }
 
+/** The version of the agent code on a host. A restarted host may have another id, which begins with its name. */
+export const versionOn = (host: string): string => (/^host-1(-|$)/.test(host) ? "new" : "old");
+
 export async function hostOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("agent-host", name, life);
   const { scenario } = world;
@@ -200,6 +203,15 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
       poolMin: 1,
       processMemoryMb: 1000,
       processPingMs: 1000,
+      processTimeoutMs: 3000,
+      unhandledRejections: "log",
+      readyAfterMs: 5000,
+      transcriptDelayMs: 1000,
+      isolation: "shared",
+      agentsVersion: versionOn(name),
+      maxSessionsPerProcess: 1000,
+      concurrentLoads: Number.POSITIVE_INFINITY,
+      prewarmTimeoutMs: 25_000,
       minProcesses: 2,
       failover: { restore: true, message: "" },
       userRejoinGraceMs: USER_REJOIN_GRACE_MS,

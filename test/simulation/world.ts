@@ -29,10 +29,10 @@ import { SimWorkers } from "./livekit/sim-workers.ts";
 import { createMemoryServer, type MemoryServer } from "./nats/memory-server.ts";
 import type { Plant } from "./plants/plant.ts";
 import {
-  behaved,
   HEALTHY_HOP,
   HEALTHY_IN_FLIGHT,
   type Misbehaviour,
+  misbehaviourOn,
   type Scenario,
   scenarioOf,
 } from "./scenario.ts";
@@ -154,8 +154,8 @@ export class World implements ServiceWorld {
     return this.scenario.pool;
   }
 
-  misbehaviour(): Misbehaviour {
-    return this.isCalm ? behaved : this.scenario.misbehaviour;
+  misbehaviour(host?: string): Misbehaviour {
+    return misbehaviourOn(this.scenario, this.isCalm, host);
   }
 
   boot(): void {

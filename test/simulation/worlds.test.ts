@@ -3,14 +3,21 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { failureLine, seedsFrom } from "./assert-seeds.ts";
 import { Coverage, movesOfTheMachine } from "./checks/coverage.ts";
 import { runSeed } from "./run.ts";
-import { allChaos, FIRST_CALLING_SEED, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
+import {
+  allChaos,
+  FIRST_CALLING_SEED,
+  FIRST_CANARY_SEED,
+  FIRST_CONNECTED_SEED,
+  FIRST_SMALL_SEED,
+} from "./scenario.ts";
 
-/** The suite simulation-full runs 21,500. */
+/** The suite simulation-full runs 22,000. */
 const SEEDS = [
   ...seedsFrom(1, 30),
   ...seedsFrom(FIRST_SMALL_SEED, 240),
   ...seedsFrom(FIRST_CONNECTED_SEED, 80),
   ...seedsFrom(FIRST_CALLING_SEED, 60),
+  ...seedsFrom(FIRST_CANARY_SEED, 40),
 ];
 
 describe("simulation of a sample of worlds", () => {

@@ -152,8 +152,8 @@ describe("a handoff", () => {
     const { trace, room } = await handOff();
     const ready = await eventWhen(trace, "agent_session_launch_succeeded 1");
     const sessionId: string = ready.session_id;
-    expect(await scene.session(sessionId)).toMatchObject({
-      status: "ready",
+    // The event may be published before the gateway has seen the record.
+    expect(await scene.sessionWhen(sessionId, ({ state }) => state === "ready", "is ready")).toMatchObject({
       profile: "my-agent",
       host: "provider-webhook",
       room,
@@ -168,7 +168,15 @@ describe("a handoff", () => {
       timeoutMs: PATIENCE_MS,
       what: "its room is gone",
     });
-    const events = await eventsOf(trace);
+    // Several services publish these events.
+    let events: HandoffEvent[] = [];
+    await until(
+      async () => {
+        events = await eventsOf(trace);
+        return events.length >= 4;
+      },
+      { timeoutMs: PATIENCE_MS, what: () => `four events are published; events: ${wordsOf(events)}` },
+    );
     expect(wordsOf(events).sort()).toEqual([
       "agent_session_bootstrap_ready 1",
       "agent_session_launch_succeeded 1",
@@ -192,7 +200,12 @@ describe("a handoff", () => {
     await runners.at(-1)?.kill9();
     await startRunner();
     await eventWhen(trace, "agent_session_launch_succeeded 2");
-    expect(await scene.session(sessionId)).toMatchObject({ status: "ready", attempt: 2, room });
+    const again = await scene.sessionWhen(
+      sessionId,
+      ({ state, attempt }) => state === "ready" && attempt === 2,
+      "is ready again",
+    );
+    expect(again).toMatchObject({ room });
     await isAnswered(visitor, "are you there?");
     // The killed agent is removed from the room.
     await until(
@@ -211,6 +224,7 @@ describe("a claim", () => {
     const { trace } = await handOff({ agent_id: "raced" });
     const { dispatch_id: id, session_id: sessionId } = await eventWhen(trace, "handoff_dispatched 1");
     await until(() => launches.some((launch) => launch.dispatch_id === id), {
+      timeoutMs: PATIENCE_MS,
       what: "the runner receives the launch",
     });
     expect(launches.find((launch) => launch.dispatch_id === id)).toMatchObject({ agent_id: "raced" });

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { processIdentity } from "../../cli/supervisor/processes.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { askTroubled, lifeOf, openScene, PATIENCE_MS, reasonsOf, type Scene } from "../kit/stack/scene.ts";
+import { visit } from "../kit/stack/visitor.ts";
 import { until } from "../kit/until.ts";
 
 let scene: Scene;
@@ -21,6 +22,13 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
+/** Waits until the output of the host contains the text. */
+const printed = (text: string) =>
+  until(() => scene.stack.child("agent-host-1").text().includes(text), {
+    timeoutMs: PATIENCE_MS,
+    what: `the host logs "${text}"`,
+  });
+
 describe("an agent's failure", () => {
   test("is retried twice when entry always throws, and shows its error in the history and the log", async () => {
     const neighbor = await scene.start({ profile: "troubled" });
@@ -30,7 +38,7 @@ describe("an agent's failure", () => {
     expect(reasonsOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
     for (const attempt of [1, 2, 3]) expect(await scene.job(id, attempt)).toMatchObject({ attempt });
     expect(await scene.logged(id, "the agent's code failed")).toContain("the agent's provider said no");
-    expect(scene.stack.child("agent-host-1").text()).toContain("the agent's provider said no");
+    await printed("the agent's provider said no");
     expect(await scene.session(neighbor.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
   });
 
@@ -45,44 +53,99 @@ describe("an agent's failure", () => {
     ]);
   });
 
-  test("is not retried for a programming error", async () => {
-    const id = await askTroubled(scene, "throw TypeError", { attempts: 99 });
+  test("is retried for a TypeError, which a failed fetch throws too", async () => {
+    const answer = await scene.start({ profile: "troubled", metadata: { fault: "throw TypeError" } });
+    expect(answer).toMatchObject({ attempt: 2 });
+    const session = await scene.session(answer.sessionId);
+    expect(reasonsOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
+  });
+
+  test("is not retried when the error is marked as not retryable", async () => {
+    const id = await askTroubled(scene, "throw for good", { attempts: 99 });
     const session = await scene.ended(id);
     expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 1, failures: 1 });
-    expect(reasonsOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
+    expect(reasonsOf(session)[0]).toBe("Error: the key is wrong");
+  });
+
+  test("is not retried when a key is missing, and health shows the error until a session is ready", async () => {
+    const id = await askTroubled(scene, "throw for a key", { attempts: 99 });
+    expect(await scene.ended(id)).toMatchObject({ endedReason: "agent_error", attempt: 1, failures: 1 });
+    const error = async (): Promise<string | undefined> => (await scene.health()).profiles.troubled.error;
+    await until(async () => (await error())?.includes("API key is required"), {
+      timeoutMs: PATIENCE_MS,
+      what: "health shows the error",
+    });
+    const { sessionId } = await scene.start({ profile: "troubled" });
+    await until(async () => (await error()) === undefined, {
+      timeoutMs: PATIENCE_MS,
+      what: "health shows no error",
+    });
+    await scene.end(sessionId);
   });
 
   test("is reported to the client that waits for the start", async () => {
     const { status, body } = await scene.ask({
       profile: "troubled",
       wait: 30_000,
-      metadata: { fault: "throw TypeError", attempts: 99 },
+      metadata: { fault: "throw for good", attempts: 99 },
     });
     expect(status).toBe(503);
     expect(body).toMatchObject({ success: false, error: { code: "agent_failed" } });
-    expect(body.error.message).toContain("TypeError: Cannot read properties of undefined");
+    expect(body.error.message).toContain("the key is wrong");
+  });
+
+  test("ends with its own words in the log of each attempt when entry always throws after it was ready", async () => {
+    const id = await askTroubled(scene, "throw after ready", { attempts: 99 });
+    const session = await scene.ended(id);
+    expect(session).toMatchObject({ endedReason: "agent_error", attempt: 3 });
+    expect(reasonsOf(session)).toEqual(Array(3).fill("Error: the agent gives up"));
+    const attempts = async () =>
+      (await scene.logs(id))
+        .filter(({ message }) => message === "the agent's code failed: the agent gives up")
+        .map(({ attempt }) => attempt);
+    await until(async () => (await attempts()).join() === "1,2,3", {
+      timeoutMs: PATIENCE_MS,
+      what: "the log has the error of each attempt",
+    });
   });
 
   test.each([
-    ["throw later", "SyntaxError", 1],
-    ["reject later", "nobody awaits this", 3],
-  ])("ends only its own session when an error is uncaught (%s)", async (fault, error, attempts) => {
+    ["throw later", /SyntaxError/],
+    ["exit", /^the agent called process\.exit\(7\)$/],
+  ])("ends only its own session when it fails after it was ready (%s)", async (fault, reason) => {
     const neighbor = await scene.start({ profile: "troubled" });
     const id = await askTroubled(scene, fault, { attempts: 99 });
     const session = await scene.ended(id);
-    expect(session).toMatchObject({ endedReason: "agent_error", attempt: attempts });
-    expect(reasonsOf(session)[0]).toContain(error);
+    expect(session).toMatchObject({ endedReason: "agent_error", attempt: 3 });
+    expect(reasonsOf(session)[0]).toMatch(reason);
     expect(await scene.session(neighbor.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+  });
+
+  test("ends its session as usual when it fails while its user hangs up", async () => {
+    const answer = await scene.start({ profile: "troubled", metadata: { fault: "throw at hang-up" } });
+    const visitor = await visit(answer);
+    await until(() => visitor.hears(), { timeoutMs: PATIENCE_MS, what: "the user hears the agent" });
+    await visitor.leave();
+    expect(await scene.ended(answer.sessionId)).toMatchObject({ endedReason: "completed", attempt: 1 });
+    await scene.logged(answer.sessionId, /failed while its user hung up.*the stream is closed/);
+  });
+
+  test("is logged and counted when a rejected promise is not awaited, and the session continues", async () => {
+    const { sessionId } = await scene.start({ profile: "troubled", metadata: { fault: "reject later" } });
+    expect(await scene.logged(sessionId, "unhandled promise rejection")).toContain("nobody awaits this");
+    expect(await scene.session(sessionId)).toMatchObject({ state: "ready", attempt: 1, failures: 0 });
+    await until(async () => (await scene.hosts())[0].stats.unhandledRejections > 0, {
+      timeoutMs: PATIENCE_MS,
+      what: "the host counts it",
+    });
+    await scene.end(sessionId);
   });
 
   test("retires the agent process when it belongs to no session, while running sessions continue", async () => {
     const neighbor = await scene.start({ profile: "troubled" });
     const before = (await scene.slotOf(neighbor.sessionId))?.agentProcess.pid;
     const { sessionId } = await scene.start({ profile: "troubled", metadata: { fault: "fail outside" } });
-    await until(() => scene.stack.child("agent-host-1").text().includes("this belongs to no session"), {
-      timeoutMs: PATIENCE_MS,
-      what: "the host logs the stray error",
-    });
+    await printed("this belongs to no session");
     const processes = () => scene.hosts().then(([host]) => host.processes);
     await until(
       async () =>
@@ -105,12 +168,13 @@ describe("an agent's failure", () => {
   test.each([
     ["hang", /the agent process hung: no answer for \d+ ms/],
     ["grow", /the agent process grew to \d+ MB, past its limit of 900 MB/],
-    ["exit", /the agent process ended \(exit code 7\)/],
+    ["die", /the agent process ended \(SIGKILL\)/],
   ])(
     "replaces the agent process (%s), and its sessions continue in the same rooms",
     async (fault, reason) => {
       const answer = await scene.start({ profile: "troubled", metadata: { fault } });
-      const pid = (await scene.slotOf(answer.sessionId))?.agentProcess.pid;
+      // The host may report the next attempt already.
+      const { pid } = await scene.job(answer.sessionId);
       const session = await scene.sessionWhen(
         answer.sessionId,
         ({ state, attempt }) => state === "ready" && attempt === 2,
@@ -118,9 +182,10 @@ describe("an agent's failure", () => {
       );
       expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1 });
       expect(reasonsOf(session)[0]).toMatch(reason);
-      expect(await scene.job(answer.sessionId, 2)).toMatchObject({ resumed: true });
-      expect((await scene.slotOf(answer.sessionId))?.agentProcess.pid).not.toBe(pid);
-      await until(() => pid === undefined || processIdentity(pid) === undefined, {
+      const next = await scene.job(answer.sessionId, 2);
+      expect(next).toMatchObject({ resumed: true });
+      expect(next.pid).not.toBe(pid);
+      await until(() => processIdentity(pid) === undefined, {
         timeoutMs: PATIENCE_MS,
         what: `the old process ${pid} is gone`,
       });
@@ -147,9 +212,8 @@ describe("an unusable agent file", () => {
     expect(health.profiles["needs-key"]).toMatchObject({ status: "disabled" });
     expect(health.profiles["needs-key"].error).toContain("KEY_THAT_NOBODY_HAS must be set");
     expect(health.profiles.quick).toMatchObject({ status: "running" });
-    const text = scene.stack.child("agent-host-1").text();
     for (const error of ["this file fails when it is loaded", "the model file is missing"])
-      expect(text).toContain(error);
+      await printed(error);
 
     for (const profile of ["throws-on-load", "throws-in-prewarm", "needs-key"]) {
       const refused = await scene.ask({ profile });

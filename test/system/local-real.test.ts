@@ -72,9 +72,11 @@ describe("npm start", () => {
     const preload = join(site.dataDir, "note-process.mjs");
     writeFileSync(
       preload,
+      // A worker thread, as esbuild has one in the agent process, is no program.
       `import { appendFileSync } from "node:fs";
+       import { isMainThread } from "node:worker_threads";
        const { pid, argv, execArgv } = process;
-       appendFileSync(${JSON.stringify(notes)}, JSON.stringify({ pid, program: argv[1], execArgv }) + "\\n");`,
+       if (isMainThread) appendFileSync(${JSON.stringify(notes)}, JSON.stringify({ pid, program: argv[1], execArgv }) + "\\n");`,
     );
     const local = site.start({ NODE_OPTIONS: `--import ${preload}` }, realLocal);
     await local.ready(90_000);
@@ -113,6 +115,7 @@ describe("npm start", () => {
     await local.ready(90_000);
     local.signal(signal);
     await site.isEmpty();
+    await local.ended(); // Then the whole output has been read.
     expect(local.records().at(-1)).toMatchObject({ service: "greenroom", msg: "stopped" });
   });
 });

@@ -48,6 +48,7 @@ describe("session start", () => {
       attempt: 1,
       resumed: false,
       prewarmed: true,
+      pid: expect.any(Number),
     });
     expect(await scene.rooms.participants(answer.room)).toMatchObject([
       { identity: `agent-${answer.sessionId}-1`, isAgent: true },

@@ -71,10 +71,17 @@ describe("a task", () => {
     ]);
   });
 
-  /** Expects exactly these tasks to be active. */
+  /** Waits until exactly these tasks are listed as active. The list follows the tasks' records. */
   async function expectActive(ids: readonly (string | undefined)[]): Promise<void> {
-    const { body } = await scene.stack.get("/api/tasks?state=active");
-    expect(body.tasks.map(({ taskId }: Json) => taskId).sort()).toEqual([...ids].sort());
+    let listed: string[] = [];
+    await until(
+      async () => {
+        const { body } = await scene.stack.get("/api/tasks?state=active");
+        listed = body.tasks.map(({ taskId }: Json) => taskId).sort();
+        return listed.join() === [...ids].sort().join();
+      },
+      { timeoutMs: PATIENCE_MS, what: () => `${ids} are active; listed: ${listed}` },
+    );
   }
 
   test("survives the death of the tasks service, the gateway, NATS and the dispatcher, and is called once", async () => {

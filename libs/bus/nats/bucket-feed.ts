@@ -15,11 +15,7 @@ import { keyOfSubject } from "../codec.ts";
 import type { ReconnectingConnection } from "./connection.ts";
 import { isDeleteMarker } from "./delete-markers.ts";
 import { isNotFound } from "./errors.ts";
-import { SharedInterval } from "./shared-interval.ts";
 
-/** The interval of the server's heartbeats. */
-const HEARTBEAT_MS = 1000;
-const CHECK_MS = 500;
 /** Checks in a row without a heartbeat. Counting checks instead of time tolerates a pause of this process. */
 const MISSED_CHECKS = 5;
 /** The server removes a consumer without a subscriber after this time. */
@@ -52,8 +48,8 @@ export interface Feed {
  * Delivers the newest entry of each key and then the changes. Returns once the present entries were delivered. The
  * bucket's leader defines which these are, since the consumer may run on a replica that is behind.
  *
- * The client's own watch has a heartbeat of 5 s and tolerates two missed ones. It would notice the death of its
- * consumer's node after 15 s.
+ * The client's own watch has a heartbeat of 5 s and tolerates two missed ones. In a cluster, it would notice
+ * the death of its consumer's node after 15 s.
  *
  * @throws the error that ended the feed before that
  */
@@ -68,8 +64,6 @@ export async function openFeed(
   await feed.begin(upTo);
   return feed;
 }
-
-const checks = new SharedInterval(CHECK_MS);
 
 class RunningFeed implements Feed {
   readonly ended: Promise<Error | undefined>;
@@ -103,7 +97,7 @@ class RunningFeed implements Feed {
     this.#options = options;
     this.#deliver = deliver;
     this.ended = this.#end.promise;
-    this.#stopChecking = checks.add(() => this.#check());
+    this.#stopChecking = link.heartbeatChecks.add(() => this.#check());
     // The new server may not know the consumer.
     this.#forget = link.onReconnected(() => this.#finish(new Error("the connection was lost")));
   }
@@ -129,7 +123,7 @@ class RunningFeed implements Feed {
         filter_subject: subjects,
         headers_only: keysOnly,
         flow_control: true,
-        idle_heartbeat: nanos(HEARTBEAT_MS),
+        idle_heartbeat: nanos(this.#link.heartbeatMs),
         inactive_threshold: nanos(FORGOTTEN_AFTER_MS),
         mem_storage: true,
         num_replicas: 1,

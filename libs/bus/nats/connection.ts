@@ -5,6 +5,7 @@ import type { Log } from "../../runtime/log.ts";
 import { withResolvers } from "../../runtime/with-resolvers.ts";
 import { AWAY_MS, STORE_PATIENCE_MS } from "../delivery-rules.ts";
 import { isTimeout, wasRefusedForNow } from "./errors.ts";
+import { SharedInterval } from "./shared-interval.ts";
 
 const RETRY_MS = 100;
 
@@ -21,18 +22,36 @@ export interface JetStream {
   readonly log: Log;
 }
 
+/** Every message wakes both processes, so a consumer that is idle sends few heartbeats. */
+const HEARTBEAT_MS = 5000;
+/** In a cluster, the node of a consumer may die while the connection to another node lives. */
+const CLUSTER_HEARTBEAT_MS = 1000;
+
+export interface ConnectionOptions {
+  readonly inboxPrefix: string;
+  readonly replicas: number;
+  readonly log: Log;
+}
+
 export class ReconnectingConnection {
   readonly connection: NatsConnection;
   readonly inboxPrefix: string;
+  /** How often the server shows that a consumer still exists. */
+  readonly heartbeatMs: number;
+  /** Calls twice in the time of a heartbeat. */
+  readonly heartbeatChecks: SharedInterval;
   readonly #log: Log;
   readonly #onReconnected = new Set<() => void>();
   readonly #inProgress = new Set<(error: Error) => void>();
   #connected = true;
   #back = withResolvers<void>();
 
-  constructor(connection: NatsConnection, inboxPrefix: string, log: Log) {
+  constructor(connection: NatsConnection, { inboxPrefix, replicas, log }: ConnectionOptions) {
     this.connection = connection;
     this.inboxPrefix = inboxPrefix;
+    const isCluster = replicas > 1 || connection.info?.cluster !== undefined;
+    this.heartbeatMs = isCluster ? CLUSTER_HEARTBEAT_MS : HEARTBEAT_MS;
+    this.heartbeatChecks = new SharedInterval(this.heartbeatMs / 2);
     this.#log = log;
     void this.#followStatus();
     void connection.closed().then(() => this.#disconnected());

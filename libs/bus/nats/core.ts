@@ -3,11 +3,14 @@ import { headers } from "nats";
 import { GreenroomError, messageOf } from "../../contracts/errors.ts";
 import type { Command, Topic } from "../../contracts/streams.ts";
 import type { Log } from "../../runtime/log.ts";
+import { withResolvers } from "../../runtime/with-resolvers.ts";
 import type { Core, ServeOptions, Stop } from "../bus.ts";
 import { decode, encode } from "../codec.ts";
 import type { ReconnectingConnection } from "./connection.ts";
 import { requestError } from "./errors.ts";
 
+/** The client's own time-out comes later than ours. */
+const LATE_MS = 5000;
 /** The header of an answer that reports an error; its value is the error's message. */
 const ERROR_HEADER = "Greenroom-Error";
 
@@ -45,9 +48,9 @@ export class NatsCore implements Core {
   async request<Q, A>(command: Command<Q, A>, host: string, request: Q): Promise<A> {
     const subject = command.subjectOf(host);
     try {
-      const answer = await this.#connection.request(subject, encode(request), {
-        timeout: command.timeoutMs,
-      });
+      const { timeoutMs } = command;
+      const sent = this.#connection.request(subject, encode(request), { timeout: timeoutMs + LATE_MS });
+      const answer = await withinTime(sent, timeoutMs, subject);
       const failure = answer.headers?.get(ERROR_HEADER);
       if (failure) throw new GreenroomError("internal", `${subject} failed: ${failure}`);
       return decodeAnswer(command, answer.data);
@@ -84,6 +87,21 @@ export class NatsCore implements Core {
       subscription.unsubscribe();
       await Promise.all(running);
     };
+  }
+}
+
+/**
+ * Waits for an answer. A busy event loop fires a timer before it reads an answer that arrived earlier. So the time is
+ * over only when the loop has read again.
+ */
+async function withinTime<T>(answer: Promise<T>, ms: number, subject: string): Promise<T> {
+  const late = withResolvers<never>();
+  const isLate = () => late.reject(new GreenroomError("timeout", `No answer on ${subject} in time.`));
+  const timer = setTimeout(() => setImmediate(() => setImmediate(isLate)), ms);
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -11,9 +11,15 @@ export const isDeleteMarker = (of: MsgHdrs | undefined): boolean =>
  * of the client's own `purge` would stay as long as the bucket's records, one for each session that ever existed.
  */
 export function deleteMarkerHeaders(): MsgHdrs {
-  const marker = headers();
+  const marker = ttlHeaders(DELETE_MARKER_TTL_MS);
   marker.set("KV-Operation", "PURGE");
   marker.set(JsHeaders.RollupHdr, "sub");
-  marker.set("Nats-TTL", `${DELETE_MARKER_TTL_MS / 1000}s`);
   return marker;
+}
+
+/** The header of a message that expires. NATS counts in seconds. */
+export function ttlHeaders(ttlMs: number): MsgHdrs {
+  const expiring = headers();
+  expiring.set("Nats-TTL", `${Math.ceil(ttlMs / 1000)}s`);
+  return expiring;
 }

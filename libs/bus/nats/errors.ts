@@ -29,6 +29,10 @@ export const isTimeout = (error: unknown): boolean =>
 
 /** A failure of the store as a GreenroomError. */
 export function storageError(doing: string, error: unknown): GreenroomError {
+  if (error instanceof NatsError && error.code === ErrorCode.MaxPayloadExceeded) {
+    const reason = "NATS allows only smaller messages. Set max_payload: 1MB in its configuration.";
+    return new GreenroomError("payload_too_large", `${doing}: ${reason}`, { cause: error });
+  }
   const silence = silenceReason(error);
   if (silence === undefined) return storageErrorOf(doing, error, apiCode(error));
   return new GreenroomError("storage_unavailable", `${doing}: ${silence}`, { cause: error });

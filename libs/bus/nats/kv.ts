@@ -16,7 +16,7 @@ import { decodeChange, decodeRecord, encode, subjectOfKey } from "../codec.ts";
 import { deleteKey, type Keys, updateKey } from "../compare-and-set.ts";
 import type { DeliveryContext } from "../process-delivery.ts";
 import type { JetStream } from "./connection.ts";
-import { deleteMarkerHeaders, isDeleteMarker } from "./delete-markers.ts";
+import { deleteMarkerHeaders, isDeleteMarker, ttlHeaders } from "./delete-markers.ts";
 import { consumeDurable } from "./durable.ts";
 import { apiCode, storageError } from "./errors.ts";
 import { storedFrom } from "./read.ts";
@@ -54,7 +54,8 @@ export class NatsKeyValue implements KeyValue {
     if (data.length > bucket.maxValueBytes) {
       throw new GreenroomError("payload_too_large", `${bucket.name}/${key} would have ${data.length} bytes.`);
     }
-    return updateKey(await this.#keys(bucket, `updating ${bucket.name}/${key}`), key, data, revision);
+    const keys = await this.#keys(bucket, `updating ${bucket.name}/${key}`, bucket.valueTtlMs?.(value));
+    return updateKey(keys, key, data, revision);
   }
 
   async delete<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
@@ -135,8 +136,11 @@ export class NatsKeyValue implements KeyValue {
     return found;
   }
 
-  /** The bucket's keys for `compare-and-set.ts`. */
-  async #keys<T>(bucket: Bucket<T>, doing: string): Promise<Keys> {
+  /**
+   * The bucket's keys for `compare-and-set.ts`.
+   * @param ttlMs the time to live of a written value; undefined for the bucket's
+   */
+  async #keys<T>(bucket: Bucket<T>, doing: string, ttlMs?: number): Promise<Keys> {
     const { link, js } = this.#jetstream;
     const kv = await this.#open(bucket);
     // A write that may have happened is not repeated here: reading the key tells whether it did.
@@ -146,8 +150,18 @@ export class NatsKeyValue implements KeyValue {
         headers: deleteMarkerHeaders(),
         expect: { lastSubjectSequence: revision },
       });
+    // The client's own method has no time to live (NATS ADR-48).
+    const putFor = async (key: string, data: Uint8Array, revision: number, ms: number) => {
+      const options = { headers: ttlHeaders(ms), expect: { lastSubjectSequence: revision } };
+      return (await js.publish(subjectOfKey(bucket, key), data, options)).seq;
+    };
     return {
-      put: (key, data, revision) => write(() => kv.put(key, data, { previousSeq: revision })),
+      put: (key, data, revision) =>
+        write(() =>
+          ttlMs === undefined
+            ? kv.put(key, data, { previousSeq: revision })
+            : putFor(key, data, revision, ttlMs),
+        ),
       purge: (key, revision) => write(() => purge(key, revision)),
       newest: async (key) => {
         const entry = await link.ask(doing, () => kv.get(key), true);

@@ -49,7 +49,7 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     await connection.close();
     throw error;
   }
-  const link = new ReconnectingConnection(connection, inboxPrefix, options.log);
+  const link = new ReconnectingConnection(connection, { ...options, inboxPrefix });
   const manager = await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS, checkAPI: false });
   return new NatsBus({ link, js, manager, log: options.log }, options.onLost);
 }

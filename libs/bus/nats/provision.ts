@@ -18,6 +18,7 @@ type Config = Partial<StreamConfig> & { name: string; allow_msg_ttl?: boolean };
 
 const streamOf = (channel: Channel<never>, replicas: number): Config => ({
   name: channel.stream,
+  description: channel.description,
   subjects: [channel.subjects],
   storage: StorageType.File,
   retention: RetentionPolicy.Limits,
@@ -33,6 +34,7 @@ const streamOf = (channel: Channel<never>, replicas: number): Config => ({
 /** A KV bucket is a stream by convention (NATS ADR-8). `nats kv` recognizes it by its name and subjects. */
 const bucketOf = (bucket: Bucket<never>, replicas: number): Config => ({
   name: `KV_${bucket.name}`,
+  description: bucket.description,
   subjects: [`$KV.${bucket.name}.>`],
   storage: StorageType.File,
   retention: RetentionPolicy.Limits,
@@ -78,12 +80,16 @@ export async function provision(manager: JetStreamManager, replicas: number, log
 }
 
 /**
- * Enables what a stream of an earlier version lacks: delete markers that expire, and direct reads from any replica. The
- * first can't be disabled again, and does no harm.
+ * Adds what a stream of an earlier version lacks: a description, delete markers that expire, direct reads from any
+ * replica, and space for larger values. Delete markers that expire can't be disabled again, and do no harm.
  */
 async function allow(manager: JetStreamManager, wanted: Config, existing: Config): Promise<void> {
   const missing: Partial<Config> = {};
+  if (!existing.description && wanted.description) missing.description = wanted.description;
   if (wanted.allow_msg_ttl === true && existing.allow_msg_ttl !== true) missing.allow_msg_ttl = true;
+  const { max_msg_size: wantedSize = 0 } = wanted;
+  const { max_msg_size: size = 0 } = existing;
+  if (size > 0 && size < wantedSize) missing.max_msg_size = wantedSize;
   if (wanted.allow_direct === true && existing.allow_direct !== true) missing.allow_direct = true;
   if (Object.keys(missing).length > 0) await manager.streams.update(wanted.name, missing);
 }

@@ -8,8 +8,11 @@ import type { RawDelivery } from "../process-delivery.ts";
 import type { ReconnectingConnection } from "./connection.ts";
 import { isDeleteMarker } from "./delete-markers.ts";
 
-const EXPIRES_MS = 5000;
-const HEARTBEAT_MS = 1000;
+/**
+ * A request for messages ends after this time, and is sent again. NATS requires at least two heartbeats. Until then a
+ * frozen process gets messages that another one could process.
+ */
+const expiresMs = (heartbeatMs: number): number => Math.max(5000, 2 * heartbeatMs);
 const AGAIN_MS = 250;
 /** Failures in a row after which the consumer is created again, in case it is gone. */
 const FAILURES = 8;
@@ -59,8 +62,8 @@ export function pull(pulling: Pulling): Stop {
       try {
         current = await consumer.fetch({
           max_messages: free,
-          expires: EXPIRES_MS,
-          idle_heartbeat: HEARTBEAT_MS,
+          expires: expiresMs(link.heartbeatMs),
+          idle_heartbeat: link.heartbeatMs,
           bind: true,
         });
         for await (const message of current) slots.run(message);

@@ -1,6 +1,6 @@
 // Call records of ended sessions, and the usage reports that they are built from.
 import { z } from "zod";
-import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
+import { AgentVersion, attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { CallProgress, CallStatus, ConnectedCall, ProviderName } from "../providers/provider.ts";
 import { EndedReason, Fault, User, Warmth } from "../sessions/session.ts";
 import { Histogram, Latency } from "./histogram.ts";
@@ -94,6 +94,7 @@ export type CallOutcome = z.infer<typeof CallOutcome>;
 export const CallAttempt = z.object({
   attempt: z.number().int().positive(),
   host: z.string().optional(),
+  version: AgentVersion.optional(),
   warm: Warmth.optional(),
   joinMs: ms.optional(),
   readyMs: ms.optional(),
@@ -163,6 +164,8 @@ export const CallRecord = z.object({
   answered: z.boolean(),
   /** From the request to the first `ready`. */
   startMs: ms.optional(),
+  /** The version of the last agent's code. Absent if no agent joined, or the agents came from another system. */
+  version: AgentVersion.optional(),
   /** How warm the first agent was that became ready. */
   warm: Warmth.optional(),
   /** Failovers of a conversation that had begun, and the reason of the last one. */

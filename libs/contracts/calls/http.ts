@@ -1,6 +1,6 @@
 // HTTP requests and answers about call records: lists, exports and key figures.
 import { z } from "zod";
-import { ProfileName } from "../ids.ts";
+import { AgentVersion, ProfileName } from "../ids.ts";
 import { EndedReason, Fault } from "../sessions/session.ts";
 import { CallOutcome, CallRecord } from "./call.ts";
 import { Latency } from "./histogram.ts";
@@ -21,6 +21,7 @@ const range = {
 const filter = {
   profile: ProfileName.optional(),
   outcome: CallOutcome.optional(),
+  version: AgentVersion.optional().describe("Version of the last agent's code."),
 };
 
 export const CallsQuery = z.strictObject({

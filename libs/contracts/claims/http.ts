@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { SessionId } from "../ids.ts";
 import { ProviderName } from "../providers/provider.ts";
-import { Metadata, SessionState, User } from "../sessions/session.ts";
+import { LargeMetadata, SessionState, User } from "../sessions/session.ts";
 import { ClaimId, ClaimState } from "./claim.ts";
 
 export const ClaimParams = z.strictObject({ id: ClaimId });
@@ -60,7 +60,7 @@ export const ClaimAnswer = z
     room: z.string(),
     identity: z.string(),
     user: User,
-    metadata: Metadata,
+    metadata: LargeMetadata,
     recovering: z.boolean().describe("True if the user is in the room and the previous agent was lost."),
   })
   .meta({ id: "ClaimAnswer" });

@@ -1,7 +1,9 @@
 // An agent-host's record, and the commands that it accepts.
 import { z } from "zod";
-import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
-import { Metadata, User, Warmth } from "../sessions/session.ts";
+import { AgentVersion, attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
+import { Metadata, MetadataText, User, Warmth } from "../sessions/session.ts";
+import { TextRef } from "../sessions/stored-text.ts";
+import { Isolation } from "./pool.ts";
 
 export const ProfileStatus = z.enum(["running", "disabled", "stopped", "failed"]);
 export type ProfileStatus = z.infer<typeof ProfileStatus>;
@@ -9,7 +11,15 @@ export type ProfileStatus = z.infer<typeof ProfileStatus>;
 /** One profile on one host. `warm` counts idle agents that are not hot; `max` is this host's share. */
 export const HostProfile = z.object({
   status: ProfileStatus,
-  /** Why the profile is disabled or failed: the error of the last start. */
+  /** Unknown until an agent process has loaded the file. */
+  isolation: Isolation.optional(),
+  /** The `agentName` that the file gives to LiveKit's worker. An alias of the profile. */
+  agentName: z.string().optional(),
+  /** The version of the code that was loaded last, which new sessions get. */
+  version: AgentVersion.optional(),
+  /** Set while no process has loaded the file: the time since the first one began, in ms on the host's clock. */
+  loadingForMs: z.number().optional(),
+  /** The reason for which the profile is disabled or failed, or the latest problem of one that runs. */
   error: z.string().optional(),
   warm: z.number().int(),
   hot: z.number().int(),
@@ -64,7 +74,14 @@ export const HostRecord = z.object({
   sequence: z.number().int(),
   profiles: z.record(ProfileName, HostProfile),
   processes: z.array(AgentProcessStatus),
-  stats: z.object({ spawned: z.number().int(), assigned: z.number().int(), lost: z.number().int() }),
+  /** Counts since the host started. */
+  stats: z.object({
+    spawned: z.number().int(),
+    assigned: z.number().int(),
+    lost: z.number().int(),
+    /** Promises of agent files that were rejected and that nobody awaited. */
+    unhandledRejections: z.number().int().default(0),
+  }),
 });
 export type HostRecord = z.infer<typeof HostRecord>;
 
@@ -81,6 +98,8 @@ export const Assign = z.object({
   token: z.string().optional(),
   user: User,
   metadata: Metadata,
+  metadataText: MetadataText.optional(),
+  storedMetadata: TextRef.optional(),
   recovering: z.boolean(),
   /** Identity of a phone call's callee in the room. The agent stays silent until the callee answers. */
   callee: z.string().optional(),
@@ -120,6 +139,15 @@ export const Undrain = z.object({});
 export const DrainAnswer = z.object({ draining: z.boolean(), sessions: z.number().int() });
 export type DrainAnswer = z.infer<typeof DrainAnswer>;
 
-export const Ping = z.object({});
-export const Pong = z.object({ hostId: HostId, epoch: z.number().int(), sequence: z.number().int() });
+export const Ping = z.object({
+  /** Makes the host ask LiveKit before it answers. */
+  askLiveKit: z.literal(true).optional(),
+});
+export const Pong = z.object({
+  hostId: HostId,
+  epoch: z.number().int(),
+  sequence: z.number().int(),
+  /** Why LiveKit did not answer the host, if the ping made it ask. */
+  livekitError: z.string().optional(),
+});
 export type Pong = z.infer<typeof Pong>;

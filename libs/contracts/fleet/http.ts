@@ -1,11 +1,15 @@
 // HTTP requests and answers about the fleet: health, pools, hosts, dead letters.
 import { z } from "zod";
-import { HostId, ProfileName } from "../ids.ts";
+import { AgentVersion, HostId, ProfileName } from "../ids.ts";
 import { ProviderName } from "../providers/provider.ts";
 import { HostRecord, OnDeadline, ProfileStatus } from "./host.ts";
-import { PoolTarget } from "./pool.ts";
+import { Canary, PoolTarget } from "./pool.ts";
 
 const count = z.int();
+
+const versions = z
+  .array(AgentVersion)
+  .describe("Versions of the agent code that the hosts give to new sessions, sorted.");
 
 export const ServiceHealth = z
   .object({
@@ -19,8 +23,10 @@ export type ServiceHealth = z.infer<typeof ServiceHealth>;
 export const ProfileHealth = z
   .object({
     provider: ProviderName.optional().describe("Provider of the agents. Absent: the hosts."),
-    status: ProfileStatus,
+    status: z.enum([...ProfileStatus.options, "loading"]),
+    loadingForMs: z.number().optional().describe("Time in ms for which a host has been loading the file."),
     error: z.string().optional(),
+    versions: versions.optional(),
     warm: count,
     hot: count,
     warming: count,
@@ -73,6 +79,17 @@ export const ResizeRequest = z
   })
   .meta({ id: "ResizeRequest" });
 
+export const CanaryRequest = z
+  .strictObject({
+    version: AgentVersion.describe(
+      "Version of the agent code. `GET /api/hosts` shows the versions of the hosts.",
+    ),
+    share: Canary.shape.share.describe("Share of the new sessions that prefer this version, 0 to 1."),
+  })
+  .meta({ id: "CanaryRequest" });
+
+export const CanaryParams = z.strictObject({ profile: ProfileName });
+
 export const PoolState = z
   .object({
     profile: z.string(),
@@ -81,6 +98,8 @@ export const PoolState = z
       .describe("Null until a host has published the pool settings of the profile."),
     present: z.object({ warm: count, hot: count, warming: count, busy: count }),
     hosts: count.describe("Hosts that run the profile."),
+    versions,
+    loadingForMs: z.number().optional().describe("Time in ms for which a host has been loading the file."),
   })
   .meta({ id: "Pool" });
 export type PoolState = z.infer<typeof PoolState>;
@@ -88,9 +107,9 @@ export type PoolState = z.infer<typeof PoolState>;
 export const PoolsAnswer = z
   .object({ success: z.literal(true), pools: z.array(PoolState) })
   .meta({ id: "Pools" });
-export const ResizeAnswer = z
+export const PoolAnswer = z
   .object({ success: z.literal(true), pool: PoolState, message: z.string() })
-  .meta({ id: "ResizeAnswer" });
+  .meta({ id: "PoolAnswer" });
 
 export const DrainRequest = z
   .strictObject({

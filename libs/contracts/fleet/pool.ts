@@ -1,6 +1,6 @@
 // Pool settings of profiles, and what processes publish about themselves: heartbeats, logs, dead letters, rollups.
 import { z } from "zod";
-import { ProfileName } from "../ids.ts";
+import { AgentVersion, ProfileName } from "../ids.ts";
 
 /** The `pool` export of an agent file. Numbers apply to the whole fleet, except `perProcess`. */
 export const PoolSettings = z.object({
@@ -15,10 +15,23 @@ export const PoolSettings = z.object({
 });
 export type PoolSettings = z.infer<typeof PoolSettings>;
 
+/**
+ * How agents of one profile are kept apart. `process`: each session has a process of its own. `module`: agents share a
+ * process and its packages, and the modules of the project are evaluated for each agent. `shared`: they share these too.
+ */
+export const Isolation = z.enum(["process", "module", "shared"]);
+export type Isolation = z.infer<typeof Isolation>;
+
+/** The share of the new sessions that get this version of the agent code, if a host has it. */
+export const Canary = z.object({ version: AgentVersion, share: z.number().min(0).max(1) });
+export type Canary = z.infer<typeof Canary>;
+
 export const PoolTarget = PoolSettings.extend({
   profile: ProfileName,
-  /** An operator's setting through the API overrides the file's export. */
+  /** An operator's size through the API overrides the file's export. */
   source: z.enum(["file", "api"]),
+  /** Set by an operator. Absent: the version plays no part in the choice of a host. */
+  canary: Canary.optional(),
 });
 export type PoolTarget = z.infer<typeof PoolTarget>;
 
@@ -49,6 +62,8 @@ export const ServiceHeartbeat = z.object({
   pid: z.number().int(),
   status: z.enum(["running", "disabled", "stopped", "failed"]),
   reason: z.string().optional(),
+  /** Greenroom's version. Absent from a process of an earlier version. */
+  version: z.string().optional(),
 });
 export type ServiceHeartbeat = z.infer<typeof ServiceHeartbeat>;
 

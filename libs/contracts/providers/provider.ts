@@ -113,3 +113,6 @@ export const LaunchRecord = z.object({
   writeId: z.string(),
 });
 export type LaunchRecord = z.infer<typeof LaunchRecord>;
+
+/** Why a session waits for a worker of LiveKit's. Health recognizes a provider without workers by it. */
+export const NO_WORKER = "no worker of LiveKit's took the dispatch";

@@ -2,17 +2,18 @@
 import { z } from "zod";
 import { type ErrorCode, errorTable } from "../errors.ts";
 import { LogBatch } from "../fleet/pool.ts";
-import { ProfileName, SessionId, STANDBY_PREFIX } from "../ids.ts";
+import { isReservedRoom, ProfileName, RESERVED_PREFIXES, SessionId } from "../ids.ts";
 import { ProviderName } from "../providers/provider.ts";
 import {
   EndedReason,
   Fault,
   HistoryEntry,
-  Metadata,
+  LargeMetadata,
   SessionRecord,
   SessionState,
   Warmth,
 } from "./session.ts";
+import { ParticipantAttributes, ParticipantMetadata } from "./stored-text.ts";
 
 /** Text without control characters, which would corrupt logs and headers. */
 const text = (what: string, max: number) =>
@@ -23,11 +24,6 @@ const text = (what: string, max: number) =>
 
 /** Prefix of agents' identities. No user may have one: LiveKit disconnects the older holder of an identity. */
 const AGENT_IDENTITY_PREFIX = "agent-";
-/** Prefixes of room names that only Greenroom assigns. */
-const RESERVED_ROOMS = [STANDBY_PREFIX, "session-"];
-
-export const isReservedRoom = (room: string): boolean =>
-  RESERVED_ROOMS.some((prefix) => room.startsWith(prefix));
 
 const UserId = text("A user id", 128)
   .min(1, "A user id may not be empty")
@@ -39,6 +35,13 @@ const RoomName = text("A room name", 128).min(1, "A room name may not be empty")
 /** A coarse state for clients; `state` has the exact one. */
 export const SessionStatus = z.enum(["starting", "ready", "ended"]);
 export type SessionStatus = z.infer<typeof SessionStatus>;
+
+/** `awaiting_user`: the agent is in the room, and starts once the user joins. */
+export const AgentState = z.enum(["awaiting_user", "started"]);
+export type AgentState = z.infer<typeof AgentState>;
+const agentState = AgentState.nullable().describe(
+  "`awaiting_user`: the agent is in the room and starts once the user joins. Null unless the session is `ready`.",
+);
 
 export const ErrorBody = z
   .object({
@@ -62,6 +65,15 @@ const QueuePlace = z.object({
   length: z.number().int(),
 });
 
+const DeleteRoom = z
+  .boolean()
+  .describe(
+    "Delete the room at the end, with the people in it. By default the room stays open while somebody is in it.",
+  );
+
+export const EndRequest = z.strictObject({ deleteRoom: DeleteRoom.optional() }).meta({ id: "EndRequest" });
+export type EndRequest = z.infer<typeof EndRequest>;
+
 export const StartRequest = z
   .strictObject({
     userId: UserId.optional(),
@@ -75,10 +87,18 @@ export const StartRequest = z
       .describe(
         "Provider of the agent. Default: the provider of the profile in GREENROOM_PROVIDERS, otherwise the pool.",
       ),
-    metadata: Metadata.optional().describe("Passed to the agent as job metadata. At most 4 KiB of JSON."),
+    metadata: LargeMetadata.optional().describe(
+      "Passed to the agent as job metadata. At most 512 KiB of JSON.",
+    ),
+    participantMetadata: ParticipantMetadata.optional().describe(
+      "Metadata of the user in the room, in each token that the session gives the user. At most 512 KiB.",
+    ),
+    participantAttributes: ParticipantAttributes.optional().describe(
+      "Attributes of the user in the room, in each token that the session gives the user. At most 64 KiB with their names.",
+    ),
     room: RoomName.refine(
       (room) => !isReservedRoom(room),
-      `A room name may not start with ${RESERVED_ROOMS.map((prefix) => `"${prefix}"`).join(" or ")}`,
+      `A room name may not start with ${RESERVED_PREFIXES.map((prefix) => `"${prefix}"`).join(" or ")}`,
     )
       .optional()
       .describe("Room to use. By default the agent brings its own room, which is faster."),
@@ -94,6 +114,7 @@ export const StartRequest = z
       .max(24 * 60 * 60 * 1000)
       .optional()
       .describe("Maximum duration of the conversation in ms."),
+    deleteRoom: DeleteRoom.optional(),
   })
   .meta({ id: "StartRequest" });
 export type StartRequest = z.infer<typeof StartRequest>;
@@ -136,6 +157,7 @@ export const StartAnswer = z
     attempt: z.int(),
     prewarmed: z.boolean().describe("True if the agent was loaded before the session was requested."),
     warm: Warmth.nullable(),
+    agentState,
     message: z.string(),
     latencyMs: z.number().describe("Time in ms that the gateway needed for this answer."),
     startupTime: z.number().nullable().describe("Seconds from the request to ready. Null before."),
@@ -162,14 +184,23 @@ export const SessionSummary = z
     startupTime: z.number().nullable().describe("Seconds from the request to the first ready."),
     prewarmed: z.boolean(),
     warm: Warmth.nullable(),
+    version: z
+      .string()
+      .nullable()
+      .describe("Version of the agent's code. Null until it has joined, and for other providers."),
     attempt: z.int(),
     failures: z.int(),
+    agentState,
     recovering: z.boolean().describe("True from the loss of an agent until the next one is ready."),
     host: z.string().nullable(),
     room: z.string().nullable().describe("Null until the room is known."),
     endedReason: EndedReason.optional(),
     fault: Fault.optional(),
     queue: QueuePlace.optional(),
+    metadataBytes: z
+      .int()
+      .optional()
+      .describe("Size of the metadata, if they exceed 4 KiB and are stored apart from the session."),
   })
   .meta({ id: "SessionSummary" });
 export type SessionSummary = z.infer<typeof SessionSummary>;
@@ -232,15 +263,30 @@ export const LiveKitTokenRequest = z
     room_name: RoomName.optional(),
     participant_identity: UserId.optional(),
     participant_name: UserName.optional(),
-    participant_metadata: z.string().max(4096).optional(),
-    participant_attributes: z.record(z.string().max(256), z.string().max(1024)).optional(),
+    participant_metadata: ParticipantMetadata.optional(),
+    participant_attributes: ParticipantAttributes.optional(),
+    start: z
+      .literal("now")
+      .optional()
+      .describe("Starts the session immediately, before somebody has joined the room."),
     room_config: z
       .looseObject({
         agents: z
           .array(z.looseObject({ agent_name: z.string().optional(), metadata: z.string().optional() }))
-          .optional(),
+          .optional()
+          .describe("One agent at most."),
+        metadata: z.string().optional(),
+        empty_timeout: z.int().optional(),
+        departure_timeout: z.int().optional(),
+        max_participants: z.int().optional(),
+        min_playout_delay: z.int().optional(),
+        max_playout_delay: z.int().optional(),
+        sync_streams: z.boolean().optional(),
       })
-      .optional(),
+      .optional()
+      .describe(
+        "LiveKit's RoomConfiguration. LiveKit applies the options of the room when the user creates it by joining. Fields without an effect are refused.",
+      ),
   })
   .meta({ id: "LiveKitTokenRequest" });
 export type LiveKitTokenRequest = z.infer<typeof LiveKitTokenRequest>;
@@ -254,7 +300,7 @@ const requestId = z.string().max(128).optional();
 export const SocketRequest = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("start"), requestId, ...StartRequest.shape }),
   z.strictObject({ type: z.literal("follow"), requestId, sessionId: SessionId }),
-  z.strictObject({ type: z.literal("end"), requestId, sessionId: SessionId }),
+  z.strictObject({ type: z.literal("end"), requestId, sessionId: SessionId, ...EndRequest.shape }),
   z.strictObject({ type: z.literal("ping"), requestId }),
 ]);
 export type SocketRequest = z.infer<typeof SocketRequest>;

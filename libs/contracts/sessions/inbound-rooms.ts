@@ -1,6 +1,5 @@
 // The setting GREENROOM_INBOUND_ROOMS: rooms that get an agent when somebody joins.
-import { ProfileName } from "../ids.ts";
-import { isReservedRoom } from "./http.ts";
+import { isReservedRoom, ProfileName } from "../ids.ts";
 
 interface InboundRoom {
   /** The beginning of the room's name. */

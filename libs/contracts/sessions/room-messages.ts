@@ -8,6 +8,9 @@ export const READY_TOPIC = "greenroom";
 /** The agent's attribute for participants who join after the message. Its value is the attempt. */
 export const READY_ATTRIBUTE = "greenroom.ready";
 
+/** The attribute of a user whose page reads transcripts already, so that they need not wait. Its value does not matter. */
+export const LISTENING_ATTRIBUTE = "greenroom.listening";
+
 /**
  * The attribute with the call status of a SIP participant, set by LiveKit SIP: dialing, ringing, automation (keys are
  * sent after the answer), active, hangup. The participant is in the room from the start of dialing.

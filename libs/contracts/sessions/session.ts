@@ -1,7 +1,9 @@
 // A session's record, and its events.
 import { z } from "zod";
-import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
+import { AgentVersion, attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { ConnectedCall, ProviderName } from "../providers/provider.ts";
+import { isDeeperThan } from "../validation.ts";
+import { bytesOf, METADATA_BYTES_MAX, TextRefs } from "./stored-text.ts";
 
 export const SessionState = z.enum(["requested", "dispatched", "joined", "ready", "ended"]);
 export type SessionState = z.infer<typeof SessionState>;
@@ -29,18 +31,89 @@ export type Fault = z.infer<typeof Fault>;
 export const Warmth = z.enum(["hot", "warm", "cold"]);
 export type Warmth = z.infer<typeof Warmth>;
 
-const encoder = new TextEncoder();
-const bytesOf = (value: unknown): number => encoder.encode(JSON.stringify(value)).length;
+/** The most metadata that a record has itself. A record is encoded and sent at each change, and 64 revisions are kept. */
+const INLINE_BYTES_MAX = 4096;
+/** Deeper than any sensible metadata, and far below the depth at which a recursive check overflows the stack. */
+export const METADATA_DEPTH_MAX = 32;
 
 /**
- * Metadata from the client, at most 4 KiB as JSON. The agent reads it from `ctx.job.metadata`.
+ * Metadata in a record, at most 4 KiB as JSON. The agent reads it from `ctx.job.metadata`.
  *
  * The size is checked first, because validating 60 KB value by value takes a gateway fifty times as long as parsing it.
  */
 export const Metadata = z
   .record(z.string(), z.unknown())
-  .refine((value) => bytesOf(value) <= 4096, "metadata may be 4,096 bytes of JSON at most")
+  .refine(
+    (value) => bytesOf(JSON.stringify(value)) <= INLINE_BYTES_MAX,
+    "metadata may be 4,096 bytes of JSON at most",
+  )
   .pipe(z.record(z.string(), z.json()));
+type Metadata = z.infer<typeof Metadata>;
+
+/** Metadata of any size that LiveKit allows. Not validated value by value: a parsed body is JSON already. */
+export const LargeMetadata = z
+  .custom<Metadata>(
+    (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+    "expected an object",
+  )
+  .refine(
+    (value) => bytesOf(JSON.stringify(value)) <= METADATA_BYTES_MAX,
+    "metadata may be 524,288 bytes of JSON at most",
+  )
+  .meta({ type: "object", additionalProperties: true });
+
+/**
+ * Metadata that the client gave as text, which the agent reads from `ctx.job.metadata` as it is. `metadata` has its JSON
+ * object. `*` means that the text is no JSON object, and is in the field `metadata.metadata`.
+ */
+export const MetadataText = z.string();
+const METADATA_IS_TEXT = "*";
+
+/** The text of the metadata for an agent. */
+export function metadataTextOf(record: { metadata: Metadata; metadataText?: string | undefined }): string {
+  const { metadata, metadataText } = record;
+  if (metadataText === METADATA_IS_TEXT) return String(metadata.metadata ?? "");
+  return metadataText ?? JSON.stringify(metadata);
+}
+
+/** Metadata as a request has it. `largeText` is the text for the agent if a record has no space for it. */
+export interface JobMetadata {
+  readonly metadata: Metadata;
+  readonly metadataText?: string;
+  readonly largeText?: string;
+}
+
+export function jobMetadataOf(metadata: Metadata): JobMetadata {
+  const text = JSON.stringify(metadata);
+  return bytesOf(text) <= INLINE_BYTES_MAX ? { metadata } : { metadata: {}, largeText: text };
+}
+
+/** LiveKit's job metadata is text, usually JSON. The agent gets the text itself. */
+export function jobMetadataOfText(text: string): JobMetadata {
+  const large = { metadata: {}, largeText: text };
+  if (bytesOf(text) > INLINE_BYTES_MAX) return large;
+  const metadata = metadataOfText(text);
+  const json = JSON.stringify(metadata);
+  if (!isJsonObject(text))
+    return bytesOf(json) > INLINE_BYTES_MAX ? large : { metadata, metadataText: METADATA_IS_TEXT };
+  if (text === json) return { metadata };
+  return bytesOf(json) + bytesOf(text) > INLINE_BYTES_MAX ? large : { metadata, metadataText: text };
+}
+
+/** The object that a text of metadata is, or an object that has the text as its field `metadata`. */
+export const metadataOfText = (text: string): Metadata => jsonObject(text) ?? { metadata: text };
+
+const isJsonObject = (text: string): boolean => jsonObject(text) !== undefined;
+
+function jsonObject(text: string): Metadata | undefined {
+  try {
+    const json: unknown = JSON.parse(text);
+    const isObject = typeof json === "object" && json !== null && !Array.isArray(json);
+    return isObject && !isDeeperThan(METADATA_DEPTH_MAX, json) ? (json as Metadata) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 export const User = z.object({ id: z.string().max(128), name: z.string().max(128) });
 export type User = z.infer<typeof User>;
@@ -69,6 +142,8 @@ export const HistoryEntry = z.object({
   at: z.string(),
   attempt: z.number().int().positive(),
   host: z.string().optional(),
+  /** Of the attempt's agent, from `joined` on. */
+  version: AgentVersion.optional(),
   reason: z.string().optional(),
 });
 export type HistoryEntry = z.infer<typeof HistoryEntry>;
@@ -109,19 +184,27 @@ export const SessionRecord = z.object({
   /** The warmth that the host was chosen for. `warm` is the actual one. */
   requestedWarmth: Warmth.optional(),
   warm: Warmth.optional(),
+  /** The version of the agent's code. Absent for agents of other systems. */
+  version: AgentVersion.optional(),
   /** Hosts that declined or failed since the session last had one. Excluded until another host accepts. */
   avoid: z.array(HostId),
   room: z.string(),
   /** True if the client named the room. A hot agent can't serve it, because it uses its standby room. */
   roomIsNamed: z.boolean(),
+  /** Set if the room is deleted at the end, with the people in it. */
+  deleteRoom: z.literal(true).optional(),
   /** The agent's identity in the room, if known. */
   identity: z.string().optional(),
   user: User,
   metadata: Metadata,
+  metadataText: MetadataText.optional(),
+  stored: TextRefs.optional(),
   /** Fingerprint of the request. Detects a reused idempotency key with a different request. */
   requestHash: z.string(),
   endedReason: EndedReason.optional(),
   fault: Fault.optional(),
+  /** Set while the agent waits for its user before it starts. */
+  awaitingUser: z.literal(true).optional(),
   /** True from the loss of an agent until the next one is ready. */
   recovering: z.boolean(),
   previous: PreviousAttempt.optional(),
@@ -153,10 +236,13 @@ export const Requested = z.object({
   profile: ProfileName,
   user: User,
   metadata: Metadata,
+  metadataText: MetadataText.optional(),
+  stored: TextRefs.optional(),
   room: z.string().optional(),
   requestHash: z.string(),
   provider: ProviderName.optional(),
   call: ConnectedCall.optional(),
+  deleteRoom: z.literal(true).optional(),
   /** Overrides the dispatcher's setting. */
   maxDurationMs: z.number().int().positive().optional(),
 });
@@ -170,6 +256,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
     type: z.literal("end_requested"),
     endedReason: z.enum(["completed", "cancelled"]),
     reason: z.string(),
+    deleteRoom: z.literal(true).optional(),
   }),
   z.object({
     ...byHost,
@@ -177,6 +264,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
     room: z.string(),
     identity: z.string(),
     warm: Warmth,
+    version: AgentVersion.optional(),
     tookMs: z.number(),
   }),
   z.object({
@@ -185,8 +273,13 @@ export const SessionEvent = z.discriminatedUnion("type", [
     room: z.string(),
     identity: z.string(),
     warm: Warmth,
+    version: AgentVersion.optional(),
     tookMs: z.number(),
+    /** The agent waits for its user before it starts its AgentSession. `agent_started` follows. */
+    awaitingUser: z.literal(true).optional(),
   }),
+  /** An agent that awaited its user serves it now. */
+  z.object({ ...byHost, type: z.literal("agent_started") }),
   z.object({ ...byHost, type: z.literal("user_left") }),
   z.object({
     ...byHost,
@@ -199,7 +292,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
     /** Set if the provider failed, not the agent. */
     cause: z.literal("provider").optional(),
   }),
-  /** The provider found no agent. Nothing runs, so the session waits for another try, after a pause. */
+  /** The provider found no agent, or the agent file refused. The session waits for another try, after a pause. */
   z.object({
     ...byHost,
     type: z.literal("provider_declined"),

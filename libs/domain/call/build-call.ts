@@ -39,6 +39,7 @@ export function buildCall(
   const answered = ready !== undefined && wasAnswered(record.provider, phoneCall);
   const attempts = attemptsOf(record, ordered);
   const first = attempts.find(({ attempt }) => attempt === ready?.attempt);
+  const version = attempts.findLast((attempt) => attempt.version !== undefined)?.version;
   const takeovers = takeoversIn(history);
   const startMs = startMsOf(record, first);
   const reason = history.at(-1)?.reason;
@@ -62,6 +63,7 @@ export function buildCall(
     ...(reason === undefined ? {} : { reason }),
     answered,
     ...(startMs === undefined ? {} : { startMs }),
+    ...(version === undefined ? {} : { version }),
     ...(first?.warm === undefined ? {} : { warm: first.warm }),
     failovers: takeovers.length,
     ...(takeovers.at(-1)?.reason === undefined ? {} : { failoverReason: takeovers.at(-1)?.reason }),
@@ -133,6 +135,7 @@ function attemptsOf(record: SessionRecord, reports: readonly UsageReport[]): Cal
       defined({
         attempt,
         host,
+        version: own.find((entry) => entry.version !== undefined)?.version,
         warm: report?.warm ?? (isLast && was("ready") ? record.warm : undefined),
         joinMs: report?.joinMs ?? (isLast && was("joined") ? joinMs : undefined),
         readyMs: report?.readyMs ?? (isLast && was("ready") ? readyMs : undefined),

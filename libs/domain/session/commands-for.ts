@@ -1,5 +1,5 @@
 // The commands that a session's record calls for.
-import { agentIdentityOf } from "../../contracts/ids.ts";
+import { agentIdentityOf, isReservedRoom } from "../../contracts/ids.ts";
 import type { SessionRecord, Warmth } from "../../contracts/sessions/session.ts";
 
 export type SessionCommand =
@@ -15,7 +15,8 @@ export type SessionCommand =
     }
   | { do: "release"; host: string; attempt: number; reason: string; untilLeft?: true }
   | { do: "remove_participant"; room: string; identity: string }
-  | { do: "delete_room"; room: string };
+  | { do: "delete_room"; room: string }
+  | { do: "close_room"; room: string; identity?: string; isOwn: boolean; hasFailed?: true };
 
 /**
  * The commands that a record calls for, in the order of their execution.
@@ -77,8 +78,14 @@ function commandsForPrevious(record: SessionRecord): SessionCommand[] {
 
 /** The agent leaves before its room is deleted: LiveKit's native library never frees the audio of a room that closes. */
 function commandsForEnd(record: SessionRecord): SessionCommand[] {
-  const { attempt, endedReason = "ended", host, room } = record;
-  const release: SessionCommand[] =
-    host === undefined ? [] : [{ do: "release", host, attempt, reason: endedReason, untilLeft: true }];
-  return [...release, { do: "delete_room", room }];
+  const { attempt, deleteRoom, endedReason = "ended", fault, host, room, roomIsNamed } = record;
+  const isOwn = !roomIsNamed || isReservedRoom(room);
+  const hasFailed = fault !== undefined && fault !== "none" && fault !== "customer";
+  const over: SessionCommand = deleteRoom
+    ? { do: "delete_room", room }
+    : { do: "close_room", room, isOwn, ...(hasFailed ? { hasFailed } : {}) };
+  if (host === undefined) return [over];
+  const release: SessionCommand = { do: "release", host, attempt, reason: endedReason, untilLeft: true };
+  const identity = record.identity ?? agentIdentityOf(record);
+  return [release, over.do === "close_room" ? { ...over, identity } : over];
 }

@@ -46,6 +46,9 @@ const isExpiredForRetry = (state: SessionState) => (args: Args) =>
 const isUnanswered = (state: SessionState) => (args: Args) =>
   isExpired(state)(args) && args.event.type === "deadline_exceeded" && args.event.kind === "user_absent";
 
+/** The agent waited for its user, and serves it now. */
+const isAwaited = (args: Args): boolean => isFromHost(args) && args.context.awaitingUser === true;
+
 /** An action for one type of event. */
 const on = <T extends SessionInput["type"]>(
   type: T,
@@ -86,6 +89,11 @@ const whileStarting = {
     guard: isFromHost,
     target: "requested",
     actions: by((context, event) => change.migrate(context, event, false)),
+  },
+  host_failed: {
+    guard: isCurrentAttempt,
+    target: "requested",
+    actions: on("host_failed", change.hostFailed),
   },
   user_left: { guard: isFromHost, target: "ended", actions: endByUserEarly },
   end_requested: { target: "ended", actions: endByUserEarly },
@@ -150,6 +158,7 @@ export const sessionMachine = setup({
     },
     ready: {
       on: {
+        agent_started: { guard: isAwaited, actions: by(change.agentStarted) },
         agent_ended: [
           { guard: hasFailedForRetry, target: "requested", actions: recover },
           { guard: hasFailed, target: "ended", actions: endFailed },

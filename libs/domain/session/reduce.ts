@@ -40,7 +40,10 @@ export const newSession = (
   roomIsNamed: event.room !== undefined,
   user: event.user,
   metadata: event.metadata,
+  ...(event.metadataText === undefined ? {} : { metadataText: event.metadataText }),
+  ...(event.stored === undefined ? {} : { stored: event.stored }),
   requestHash: event.requestHash,
+  ...(event.deleteRoom === undefined ? {} : { deleteRoom: event.deleteRoom }),
   recovering: false,
   deadlineMs: {
     ...deadlinesFor(event, defaults.deadlineMs),

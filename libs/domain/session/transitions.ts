@@ -28,6 +28,8 @@ export type DispatcherInput =
       /** Set when an earlier assign may have reached the host, so that its agent has to leave the room. */
       mayHaveStarted?: boolean;
     }
+  /** The start failed on a host where starts fail that succeed elsewhere. */
+  | { type: "host_failed"; attempt: number; host: string; reason: string; at: string }
   | {
       type: "assign_failed";
       attempt: number;
@@ -76,6 +78,7 @@ function addToHistory(
     at,
     attempt: context.attempt,
     ...(context.host === undefined ? {} : { host: context.host }),
+    ...(context.version === undefined ? {} : { version: context.version }),
     ...(reason === undefined ? {} : { reason: reason.slice(0, REASON_MAX_LENGTH) }),
   };
   const [first, ...rest] = [...context.history, entry];
@@ -95,6 +98,7 @@ const inRoom = (context: SessionContext, event: Input<"joined"> | Input<"ready">
   room: event.room,
   identity: event.identity,
   warm: event.warm,
+  version: event.version,
 });
 
 export const joined = (context: SessionContext, event: Input<"joined">): SessionContext =>
@@ -108,6 +112,7 @@ export const ready = (context: SessionContext, event: Input<"ready">): SessionCo
   addToHistory(
     {
       ...inRoom(context, event),
+      awaitingUser: event.awaitingUser,
       // A migrated agent stayed until now. The record's commands release it.
       previous: context.previous?.keepUntilReplaced === true ? context.previous : undefined,
       recovering: false,
@@ -119,6 +124,11 @@ export const ready = (context: SessionContext, event: Input<"ready">): SessionCo
     "ready",
     event.at,
   );
+
+export const agentStarted = (context: SessionContext): SessionContext => ({
+  ...context,
+  awaitingUser: undefined,
+});
 
 /** Records of earlier versions have no count, and a long history may have dropped some entries. */
 export const readyCountOf = ({
@@ -144,6 +154,22 @@ export function declined(context: SessionContext, event: Input<"declined">): Ses
     backoffMs,
     avoid,
     previous,
+  };
+  return addToHistory(next, "requested", event.at, event.reason);
+}
+
+/**
+ * The next attempt after a start that failed through the fault of its host. It costs no failure, and whatever runs there
+ * is released.
+ */
+export function hostFailed(context: SessionContext, event: Input<"host_failed">): SessionContext {
+  const next = {
+    ...withoutAttempt(context),
+    previous: previousOf(context),
+    attempt: context.attempt + 1,
+    backoffMs: context.avoid.includes(event.host) ? DECLINED_AGAIN_MS : 0,
+    room: roomOfNext(context, context.recovering),
+    avoid: [...new Set([...context.avoid, event.host])],
   };
   return addToHistory(next, "requested", event.at, event.reason);
 }
@@ -176,8 +202,7 @@ export function retry(context: SessionContext, event: SessionInput, wasReady: bo
     failures,
     recovering,
     backoffMs: wasReady ? 0 : BACKOFF_BASE_MS * 2 ** (failures - 1),
-    // The user of a running session stays in the room. Before that, no client knows the room.
-    room: recovering || context.roomIsNamed ? context.room : roomOf(context.sessionId),
+    room: roomOfNext(context, recovering),
     avoid: context.host === undefined ? context.avoid : [context.host],
   };
   return addToHistory(next, "requested", event.at, reasonOf(event));
@@ -196,7 +221,7 @@ export function migrate(context: SessionContext, event: SessionInput, wasReady: 
     attempt: context.attempt + 1,
     recovering,
     backoffMs: 0,
-    room: recovering || context.roomIsNamed ? context.room : roomOf(context.sessionId),
+    room: roomOfNext(context, recovering),
     avoid: context.host === undefined ? context.avoid : [context.host],
   };
   return addToHistory(next, "requested", event.at, reasonOf(event));
@@ -225,7 +250,12 @@ export const endedByUser = (
   context: SessionContext,
   event: SessionInput,
   everReady: boolean,
-): SessionContext => ended(context, event, everReady || context.recovering ? "completed" : "cancelled");
+): SessionContext =>
+  ended(asked(context, event), event, everReady || context.recovering ? "completed" : "cancelled");
+
+/** The request of an end may ask for the end of the room, too. */
+const asked = (context: SessionContext, event: SessionInput): SessionContext =>
+  event.type === "end_requested" && event.deleteRoom ? { ...context, deleteRoom: true } : context;
 
 export function endedByDeadline(context: SessionContext, event: Input<"deadline_exceeded">): SessionContext {
   switch (event.kind) {
@@ -253,8 +283,14 @@ const withoutAttempt = (context: SessionContext): SessionContext => ({
   hostEpoch: undefined,
   requestedWarmth: undefined,
   warm: undefined,
+  version: undefined,
   identity: undefined,
+  awaitingUser: undefined,
 });
+
+/** The user of a running session stays in the room. Before that, no client knows the room. */
+const roomOfNext = (context: SessionContext, recovering: boolean): string =>
+  recovering || context.roomIsNamed ? context.room : roomOf(context.sessionId);
 
 function previousOf(context: SessionContext): SessionRecord["previous"] {
   if (context.host === undefined || context.hostEpoch === undefined) return context.previous;

@@ -3,7 +3,15 @@ import type { JobContext } from "@livekit/agents";
 import { ParticipantKind, type RemoteParticipant, RoomEvent } from "@livekit/rtc-node";
 import { ANSWERED, CALL_STATUS } from "../../../libs/contracts/sessions/room-messages.ts";
 import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
+import type { Readiness } from "./readiness.ts";
 import type { JobRoom } from "./room.ts";
+
+/** Kinds of participants that are not people. */
+export const NOBODY = new Set<ParticipantKind | undefined>([
+  ParticipantKind.AGENT,
+  ParticipantKind.INGRESS,
+  ParticipantKind.EGRESS,
+]);
 
 /**
  * LiveKit SIP adds the callee to the room as soon as it dials, and sets an attribute when they answer. Nobody would
@@ -64,7 +72,7 @@ export class CallAnswer {
 
   /** Whether a participant is a human who can talk. A callee cannot while the phone rings. */
   isThere(participant: RemoteParticipant): boolean {
-    if (participant.info.kind === ParticipantKind.AGENT) return false;
+    if (NOBODY.has(participant.info.kind)) return false;
     return participant.identity !== this.#callee || this.#isOpen;
   }
 
@@ -74,18 +82,31 @@ export class CallAnswer {
   }
 
   /**
-   * Makes `ctx.waitForParticipant` wait for the answer of the callee. A call is only made once the agent is ready. A file
-   * that waits for its callee before it starts its AgentSession therefore counts as ready.
+   * Makes `ctx.waitForParticipant` report that it waits, and wait for the answer of the callee. Clients get their room
+   * token, and calls are made, only once the agent is ready. A file that waits for its user before it starts its
+   * AgentSession therefore counts as ready.
    */
-  patchWaitForParticipant(context: JobContext, onWaiting: () => void): void {
-    if (this.#callee === undefined) return;
+  patchWaitForParticipant(
+    context: JobContext,
+    readiness: Pick<Readiness, "awaitUser" | "userArrived">,
+  ): void {
     const original = context.waitForParticipant.bind(context);
     context.waitForParticipant = async (identity) => {
-      if (this.isAwaited && this.#room.isConnected && (identity ?? this.#callee) === this.#callee)
-        onWaiting();
-      const participant = await original(identity);
-      if (participant.identity === this.#callee) await this.wait();
-      return participant;
+      const waits = this.#room.isConnected && !this.#hasUser(identity);
+      if (waits) readiness.awaitUser();
+      try {
+        const participant = await original(identity);
+        if (participant.identity === this.#callee) await this.wait();
+        return participant;
+      } finally {
+        if (waits) readiness.userArrived();
+      }
     };
+  }
+
+  #hasUser(identity: string | undefined): boolean {
+    return [...this.#room.remoteParticipants.values()].some(
+      (one) => this.isThere(one) && (identity === undefined || one.identity === identity),
+    );
   }
 }

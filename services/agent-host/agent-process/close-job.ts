@@ -1,5 +1,6 @@
 // Ends a job: closes its AgentSession, leaves its room and runs its callbacks, each with a timeout.
 import { type AgentDefinition, type JobContext, runWithJobContextAsync } from "@livekit/agents";
+import { ExitError } from "./exit-only-jobs.ts";
 import { insideOf } from "./job-context.ts";
 import type { JobRoom } from "./room.ts";
 
@@ -9,6 +10,8 @@ export interface ClosingJob {
   readonly room: JobRoom;
   /** Settles when the file's `entry` has returned. */
   readonly entry: Promise<void>;
+  /** Resolves when the listeners of the closed AgentSession are done. */
+  readonly afterClose: () => Promise<unknown>;
   /** Whether the room has no human in it. */
   readonly isDeserted: () => boolean;
   /** Called when the room is left. */
@@ -22,7 +25,11 @@ const ENTRY_END_MS = 5_000;
 const SESSION_CLOSE_MS = 10_000;
 /** Without a human in the room, the close may wait for a listener that never joins. */
 const DESERTED_CLOSE_MS = 2_000;
-const CALLBACKS_MS = 10_000;
+const LEAVE_MS = 10_000;
+/** The time that LiveKit's worker gives its jobs to shut down. */
+const CALLBACKS_MS = 60_000;
+/** LiveKit's worker waits for no listener. A listener that never settles must not keep its agent for long. */
+const LISTENERS_MS = 10_000;
 
 /** Closes a job in the order of LiveKit's own job runner. Never throws. */
 export async function closeJob({
@@ -30,6 +37,7 @@ export async function closeJob({
   context,
   room,
   entry,
+  afterClose,
   isDeserted,
   onLeft,
   warn,
@@ -48,7 +56,7 @@ export async function closeJob({
     try {
       await callback();
     } catch (error) {
-      warn(error, "a shutdown callback failed");
+      if (!(error instanceof ExitError)) warn(error, "a shutdown callback failed");
     }
   };
   await runWithJobContextAsync(context, async () => {
@@ -61,13 +69,14 @@ export async function closeJob({
     );
     const { onSessionEnd } = agent as { onSessionEnd?: (context: JobContext) => Promise<void> };
     if (onSessionEnd) await within(CALLBACKS_MS, "calling onSessionEnd", () => onSessionEnd(context));
-    await within(CALLBACKS_MS, "making the session report", () => inside._onSessionEnd());
-    await within(CALLBACKS_MS, "leaving the room", () => room.disconnect());
+    await within(LEAVE_MS, "making the session report", () => inside._onSessionEnd());
+    await within(LEAVE_MS, "leaving the room", () => room.disconnect());
     onLeft();
     await within(ENTRY_END_MS, "waiting for entry to return", () => entryEnd);
     await within(CALLBACKS_MS, "calling shutdown callbacks", () =>
       Promise.all(inside.shutdownCallbacks.map((callback) => callBack(callback))),
     );
+    await within(LISTENERS_MS, "waiting for the listeners of the AgentSession's close", afterClose);
   });
 }
 

@@ -13,13 +13,19 @@ import type { JobError, ProcessFailover, ProcessToHost } from "../pool/messages.
 import { CallAnswer } from "./call-answer.ts";
 import { closeJob } from "./close-job.ts";
 import { JobConversation } from "./conversation.ts";
-import { type ContextDeps, insideOf, makeContext } from "./job-context.ts";
+import { ExitError } from "./exit-only-jobs.ts";
+import { type ContextDeps, describeRoom, insideOf, makeContext } from "./job-context.ts";
+import { showName } from "./participant.ts";
+import { Readiness, type ReadinessTraits } from "./readiness.ts";
 import { inEntry, ResumeGreeting } from "./resume-greeting.ts";
+import { isRetryable, isSecondSession } from "./retryable.ts";
+import { TranscriptHold } from "./transcript-hold.ts";
 import { JobUsage } from "./usage.ts";
 
 export interface JobDeps extends ContextDeps {
   readonly agent: AgentDefinition;
   readonly failover: ProcessFailover;
+  readonly readiness: ReadinessTraits;
   readonly send: (message: ProcessToHost) => void;
   readonly warn: (error: unknown, message: string) => void;
 }
@@ -31,7 +37,15 @@ interface Ending {
   readonly lost?: boolean;
   /** The host requested the end, so it needs no report. */
   readonly released?: boolean;
+  /** Another agent may continue the session, in the same room. */
+  readonly sessionGoesOn?: boolean;
 }
+
+/** The time in which a file that has closed its AgentSession may start another one. */
+const NEXT_SESSION_MS = 1000;
+
+const SECOND_SESSION =
+  "LiveKit allows one AgentSession at a time in a room, and one in a job that records. Start the second one later, or with record: false.";
 
 export class RunningJob {
   readonly #deps: JobDeps;
@@ -41,12 +55,21 @@ export class RunningJob {
   readonly #usage: JobUsage;
   readonly opening: ResumeGreeting;
   readonly answer: CallAnswer;
+  readonly readiness: Readiness;
+  readonly #transcripts: TranscriptHold;
+  /** The intervals that the file has started. They end with the job. */
+  readonly intervals = new Set<NodeJS.Timeout>();
   /** The first AgentSession of `entry`, whose conversation is stored and restored. */
   #session: voice.AgentSession | undefined;
-  #isReady = false;
+  readonly #openSessions = new Set<object>();
+  /** The listeners of closed AgentSessions that still run. */
+  readonly #afterClose: Promise<void>[] = [];
+  /** Undefined until the job ends. */
+  #sessionGoesOn: boolean | undefined;
   #isJoined = false;
   #isOver = false;
   #present = false;
+  #hadUser = false;
 
   constructor(deps: JobDeps) {
     this.#deps = deps;
@@ -56,8 +79,18 @@ export class RunningJob {
     this.#usage = new JobUsage({ slot, send });
     this.opening = new ResumeGreeting(this.#conversation, failover.message, warn);
     this.answer = new CallAnswer(job.callee, deps.room);
+    this.readiness = new Readiness({
+      ...deps.readiness,
+      afterMs: deps.start.readyAfterMs,
+      onReady: (awaitingUser) => this.#onReady(awaitingUser),
+      onStarted: () => send({ type: "started", slot }),
+      onFailed: (error) => this.fail(error),
+    });
+    this.#transcripts = new TranscriptHold(deps.room, deps.start.transcriptDelayMs, (error) =>
+      this.#warnUnlessOver(error, "failed to send a transcript"),
+    );
     this.#context = this.#makeContext();
-    this.answer.patchWaitForParticipant(this.#context, () => this.ready());
+    this.answer.patchWaitForParticipant(this.#context, this.readiness);
   }
 
   /** Runs the job to its end and cleans up. Never throws. */
@@ -66,13 +99,27 @@ export class RunningJob {
     room.belongTo(this.#context);
     this.#followRoom();
     room.onConnected = () => this.#joined();
+    room.onReconnected = () => {
+      send({ type: "reconnected", slot });
+      if (!this.#isJoined) {
+        this.#joined();
+        return;
+      }
+      this.#prepareParticipant();
+      this.answer.check();
+      this.#countHumans();
+    };
     if (room.isConnected) this.#joined();
     const entry = runWithJobContextAsync(this.#context, () =>
       inEntry(async () => this.#deps.agent.entry(this.#context)),
     );
-    entry.catch((error: unknown) => this.fail(error));
+    entry.then(
+      () => this.readiness.returned(),
+      (error: unknown) => this.fail(error),
+    );
     const ending = await this.#ending.promise;
     this.#isOver = true;
+    this.readiness.stop();
     this.answer.giveUp();
     if (!ending.released) {
       send({
@@ -89,6 +136,7 @@ export class RunningJob {
       context: this.#context,
       room,
       entry,
+      afterClose: () => Promise.all(this.#afterClose),
       isDeserted: () => !this.#present,
       onLeft: () => {
         // The sessions are closed by now, and have reported their last metrics.
@@ -97,19 +145,42 @@ export class RunningJob {
       },
       warn,
     });
+    for (const interval of this.intervals) clearInterval(interval);
     send({ type: "closed", slot });
   }
 
   /** Ends the job because `entry` threw, or because other code of the agent failed. */
   fail(error: unknown): void {
+    if (error instanceof ExitError) return;
     // Pending calls to the room fail when the agent leaves it. Such an error has no meaning.
     if (this.#isOver) return;
-    const message = redactTokens(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    if (this.#userHangsUp()) {
+      this.#deps.warn(error, "the agent's code failed while its user hung up; the session ends");
+      this.#deps.send({ type: "user", slot: this.#deps.slot, present: false, hungUp: true });
+      return;
+    }
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const message = redactTokens(isSecondSession(error) ? `${text} ${SECOND_SESSION}` : text);
     this.#deps.warn(error, "the agent's code failed");
-    this.#ending.resolve({
+    const retryable = isRetryable(error);
+    this.#end({
       reason: "the agent's code failed",
-      error: { message, retryable: isRetryable(error) },
+      error: { message, retryable },
+      sessionGoesOn: retryable,
     });
+  }
+
+  /** Whether the AgentSession closes because its user has left. Some model plugins throw at that moment. */
+  #userHangsUp(): boolean {
+    const closing = this.#session as { closingTask?: Promise<void> | null } | undefined;
+    return this.#hadUser && !this.#present && closing?.closingTask != null;
+  }
+
+  /** The file called process.exit(). A code other than 0 is a failure. */
+  exit(code: number | string): void {
+    const reason = `the agent called process.exit(${code})`;
+    const error = { message: reason, retryable: true };
+    this.#end(Number(code) === 0 ? { reason } : { reason, error, sessionGoesOn: true });
   }
 
   isPrimary(session: voice.AgentSession): boolean {
@@ -118,6 +189,7 @@ export class RunningJob {
 
   /** @returns true for the first session of the job, which continues the conversation. */
   onSessionStarting(session: voice.AgentSession, agent: voice.Agent): boolean {
+    this.#openSessions.add(session);
     this.#usage.follow(session);
     if (this.#session !== undefined) return false;
     this.#session = session;
@@ -137,6 +209,7 @@ export class RunningJob {
    * silence. Greenroom reports it, so that no user is left with an agent that does not hear.
    */
   onSessionClosed(session: object, reason: string, error: unknown): void {
+    this.#openSessions.delete(session);
     if (this.#isOver || insideOf(this.#context)._primaryAgentSession !== session) return;
     if (reason === "error") {
       this.fail(
@@ -145,23 +218,49 @@ export class RunningJob {
     } else if (reason === "participant_disconnected") {
       this.#present = false;
       this.#deps.send({ type: "user", slot: this.#deps.slot, present: false, hungUp: true });
+    } else {
+      this.#endUnlessAnotherSpeaks(reason);
     }
   }
 
+  /** The file has closed its AgentSession, so its user would hear nothing any more. */
+  #endUnlessAnotherSpeaks(reason: string): void {
+    const end = () => {
+      if (this.#openSessions.size === 0)
+        this.#end({ reason: `the agent closed its AgentSession (${reason})` });
+    };
+    setTimeout(end, NEXT_SESSION_MS);
+  }
+
+  /** A listener of a closed AgentSession may go on, for example to store a summary. The job waits for it. */
+  afterClose(work: unknown): void {
+    // A rejection stays unhandled, as it is without this wait.
+    this.#afterClose.push(new Promise((resolve) => void Promise.resolve(work).finally(resolve)));
+  }
+
+  #end(ending: Ending): void {
+    // The first one counts. Its other listeners may delete the room at once.
+    this.#sessionGoesOn ??= ending.sessionGoesOn === true;
+    this.#ending.resolve(ending);
+  }
+
   /** The host releases the job. */
-  release(reason: string): void {
-    this.#ending.resolve({ reason, released: true });
+  release(reason: string, sessionGoesOn: boolean): void {
+    this.#end({ reason, released: true, sessionGoesOn });
   }
 
   #makeContext(): JobContext {
     return makeContext(
       this.#deps,
       {
-        ready: () => this.ready(),
+        ready: () => this.readiness.serves(),
         getResumption: () => this.#conversation.resumption(),
         disableAutoGreeting: () => this.opening.leaveToFile(),
       },
-      (reason) => this.#ending.resolve({ reason }),
+      {
+        shutdown: (reason) => this.#end({ reason }),
+        keepsRoom: () => this.#sessionGoesOn === true,
+      },
     );
   }
 
@@ -169,16 +268,20 @@ export class RunningJob {
     const { room, send, slot } = this.#deps;
     room.on(RoomEvent.Disconnected, (reason) => {
       const closed = reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.ROOM_CLOSED;
-      this.#ending.resolve(
+      this.#end(
         closed
           ? { reason: "the room was closed" }
-          : { reason: `the agent lost its room (${DisconnectReason[reason] ?? reason})`, lost: true },
+          : {
+              reason: `the agent lost its room (${DisconnectReason[reason] ?? reason})`,
+              lost: true,
+              sessionGoesOn: true,
+            },
       );
     });
     this.answer.follow(() => this.#countHumans());
     room.on(RoomEvent.ParticipantConnected, (participant) => {
       this.#countHumans();
-      if (this.#isReady) this.#announce([participant.identity]);
+      if (this.readiness.isReady) this.#announce([participant.identity]);
     });
     room.on(RoomEvent.ParticipantDisconnected, () => this.#countHumans());
     room.on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
@@ -191,16 +294,30 @@ export class RunningJob {
     const present = [...room.remoteParticipants.values()].some((one) => this.answer.isThere(one));
     if (present === this.#present) return;
     this.#present = present;
+    this.#hadUser ||= present;
     send({ type: "user", slot, present, hungUp: !present && this.answer.hasHungUp });
   }
 
   #joined(): void {
     if (this.#isJoined || this.#isOver) return;
     this.#isJoined = true;
-    this.#servePing();
+    describeRoom(this.#deps.proto, this.#deps.room);
+    this.#transcripts.follow(this.#deps.job.attempt > 1);
+    this.#prepareParticipant();
     this.#deps.send({ type: "joined", slot: this.#deps.slot, ...this.#place() });
     this.answer.check();
     this.#countHumans();
+    showName(this.#deps.room.localParticipant, this.#deps.proto.agentName).catch((error: unknown) =>
+      this.#warnUnlessOver(error, "failed to set the attribute lk.agent.name"),
+    );
+    this.readiness.inRoom();
+  }
+
+  /** Prepares the agent's participant, a new one after each connection. */
+  #prepareParticipant(): void {
+    const participant = this.#deps.room.localParticipant;
+    if (participant !== undefined) this.#transcripts.hold(participant);
+    this.#servePing();
   }
 
   /** Answers LiveKit RPCs that check whether this agent is alive, until the job is over. */
@@ -213,12 +330,15 @@ export class RunningJob {
     });
   }
 
-  /** The agent is ready. Only the first call counts. */
-  ready(): void {
-    if (this.#isReady || this.#isOver) return;
-    this.#isReady = true;
+  #onReady(awaitingUser: boolean): void {
+    if (this.#isOver) return;
     this.#joined();
-    this.#deps.send({ type: "ready", slot: this.#deps.slot, ...this.#place() });
+    this.#deps.send({
+      type: "ready",
+      slot: this.#deps.slot,
+      ...(awaitingUser ? { awaitingUser } : {}),
+      ...this.#place(),
+    });
     this.#announce([]);
   }
 
@@ -239,19 +359,16 @@ export class RunningJob {
         : []),
     ];
     for (const each of announcements)
-      each.catch((error: unknown) => this.#deps.warn(error, "failed to announce ready in the room"));
+      each.catch((error: unknown) => this.#warnUnlessOver(error, "failed to announce ready in the room"));
+  }
+
+  /** Pending calls to the room fail when the agent leaves it. */
+  #warnUnlessOver(error: unknown, message: string): void {
+    if (!this.#isOver) this.#deps.warn(error, message);
   }
 
   #place() {
-    const { room, job } = this.#deps;
-    return { room: room.name ?? job.room ?? "", identity: room.localParticipant?.identity ?? job.identity };
+    const { room, job, identity } = this.#deps;
+    return { room: room.name ?? job.room ?? "", identity: room.localParticipant?.identity ?? identity };
   }
-}
-
-/** The next attempt would repeat an error of the program itself. */
-function isRetryable(error: unknown): boolean {
-  if (error instanceof Error && "retryable" in error && error.retryable === false) return false;
-  return !["TypeError", "ReferenceError", "SyntaxError", "RangeError", "AssertionError"].includes(
-    error instanceof Error ? error.name : "",
-  );
 }

@@ -39,8 +39,13 @@ export function captureLogs(level: string, send: (message: ProcessToHost) => voi
     children.set(owner.slot, child);
     return child;
   };
-  Object.defineProperty(globalThis, LOGGER, { configurable: true, get: present, set: () => {} });
-  Object.defineProperty(globalThis, LOGGER_OPTIONS, { configurable: true, value: { pretty: false, level } });
+  // Files may call initializeLogger(), which assigns both. The assignments have no effect.
+  for (const [key, get] of [
+    [LOGGER, present],
+    [LOGGER_OPTIONS, () => ({ pretty: false, level })],
+  ] as const) {
+    Object.defineProperty(globalThis, key, { configurable: true, get, set: () => {} });
+  }
   for (const [method, as] of [
     ["log", "info"],
     ["info", "info"],

@@ -1,25 +1,43 @@
 // The agent process: a child process of a host that runs several agents of one profile.
-import { type AgentDefinition, isAgent, JobProcess } from "@livekit/agents";
+import { JobProcess } from "@livekit/agents";
 import { messageOf } from "../../../libs/contracts/errors.ts";
-import { FailoverSettings } from "../../../libs/contracts/sessions/conversation.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import { mapStackTraces } from "../../../libs/runtime/stack-traces.ts";
-import type { HostToProcess, ProcessFailover, ProcessStart, ProcessToHost } from "../pool/messages.ts";
-import { importAgent } from "./import-agent.ts";
+import type { HostToProcess, ProcessStart, ProcessToHost } from "../pool/messages.ts";
+import { askRequestFunc } from "./ask-request-func.ts";
+import { ExitError, exitOnlyJobs } from "./exit-only-jobs.ts";
 import { createInference } from "./inference.ts";
 import { RunningJob } from "./job.ts";
+import { protoOf } from "./job-context.ts";
+import { endIntervalsWithJobs } from "./job-intervals.ts";
+import { fingerprintOf } from "./loading/fingerprint.ts";
+import {
+  type AgentCopy,
+  DisabledError,
+  type LoadedAgent,
+  loadAgent,
+  loadCopy,
+  NoAgentError,
+} from "./loading/load-agent.ts";
+import { loadProjectEnv } from "./loading/project-env.ts";
+import { emulateJobProcessArgv, resolveFromHere } from "./loading/resolve-modules.ts";
+import { replaceExports } from "./loading/run-app.ts";
 import { captureLogs, currentOwner } from "./log.ts";
 import { muteUntilAnswered } from "./mute-until-answered.ts";
 import { startNativeWithoutLogCapture } from "./native.ts";
+import { type OwnParticipant, ownParticipant, showName } from "./participant.ts";
 import { patchAgentSession } from "./patch-agent-session.ts";
-import { poolExportOf } from "./pool-export.ts";
-import { emulateJobProcessArgv, resolveFromHere } from "./resolve-modules.ts";
+import { requireInferenceCredentials } from "./require-inference-credentials.ts";
+import { isRetryable } from "./retryable.ts";
 import { JobRoom } from "./room.ts";
 import { SimulatedRoom } from "./simulated-room.ts";
 
 interface Slot {
+  readonly copy: AgentCopy;
   readonly proc: JobProcess;
   room: JobRoom | undefined;
+  /** True once the host has sent a job, which begins after the file's requestFunc has accepted it. */
+  isTaken: boolean;
   job: RunningJob | undefined;
 }
 
@@ -48,74 +66,56 @@ const log = captureLogs(start.logLevel, send);
 const nativeProblem = startNativeWithoutLogCapture();
 if (nativeProblem !== undefined)
   log.warn({ nativeProblem }, "failed to disable LiveKit's native log capture; joins are slower");
-resolveFromHere();
 emulateJobProcessArgv(start.file);
+const project = process.cwd();
+for (const { file, error } of loadProjectEnv(project))
+  log.warn({ file, error }, "failed to read a file of environment variables");
+const projectModules = resolveFromHere(replaceExports(requireInferenceCredentials(start.livekitUrl)));
 patchAgentSession(currentJob);
 muteUntilAnswered(currentJob);
-let failover: ProcessFailover = start.failover;
 const inference = createInference();
-const agent = await load();
+const loaded = await load();
+const agentName = loaded.agentName ?? start.profile;
+/** The number of times that the file was evaluated. */
+let copies = 1;
+let lastCopy: Promise<unknown> = Promise.resolve();
+/** The first evaluation serves the first slot. */
+let firstCopy: AgentCopy | undefined = loaded;
+exitOnlyJobs(currentOwner, currentJob);
+endIntervalsWithJobs(currentJob);
 
 process.on("uncaughtException", (error) => onStrayError(error));
-process.on("unhandledRejection", (error) => onStrayError(error));
+process.on("unhandledRejection", (error) => onUnhandledRejection(error));
 process.on("message", (message: HostToProcess) => {
   handle(message).catch((error: unknown) =>
     log.error({ error, command: message.type }, "failed to execute a command of the host"),
   );
 });
 
-async function load(): Promise<AgentDefinition> {
+async function load(): Promise<LoadedAgent> {
   try {
-    const module = await importAgent(start.file);
-    const { requires = [] } = module;
-    if (!Array.isArray(requires))
-      throw new Error("the requires export is invalid: it must be a list of environment variables.");
-    const missing = requires.filter((name) => !process.env[name]);
-    if (missing.length > 0) {
-      send({ type: "disabled", reason: `${missing.join(" and ")} must be set` });
-      return await new Promise<never>(() => {});
-    }
-    const found = module.default;
-    if (!isAgent(found)) {
-      throw new Error(
-        "the file has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents",
-      );
-    }
-    failover = failoverOf(module);
-    send({ type: "loaded", pool: poolExportOf(module) });
-    return found;
+    const loaded = await loadAgent(start, (fields, message) => log.warn(fields, message));
+    const { agentName, isolation, pool } = loaded;
+    const version = start.version ?? (await fingerprintOf(project, [start.file, ...projectModules()]));
+    send({
+      type: "loaded",
+      pool,
+      isolation,
+      ...(agentName === undefined ? {} : { agentName }),
+      ...(version === undefined ? {} : { version }),
+    });
+    return loaded;
   } catch (error) {
-    const missing = missingPackage(error);
-    if (missing !== undefined) {
-      send({ type: "disabled", reason: `the package ${missing} is missing; install it with npm` });
-    } else {
+    if (error instanceof NoAgentError) send({ type: "no_agent", reason: error.message });
+    else if (error instanceof DisabledError || !isRetryable(error))
+      send({ type: "disabled", reason: messageOf(error) });
+    else {
       // Logged first, because the host kills this process after the message.
       log.error({ error }, "failed to load the agent file");
       send({ type: "load_failed", error: messageOf(error) });
     }
     return await new Promise<never>(() => {});
   }
-}
-
-/** The file's `failover` export overrides the settings, unless these disable restoring. */
-function failoverOf(module: Record<string, unknown>): ProcessFailover {
-  const parsed = FailoverSettings.safeParse(module.failover ?? {});
-  if (!parsed.success) {
-    log.warn(
-      { faults: parsed.error.issues },
-      "ignored the file's invalid failover export; using the settings",
-    );
-    return start.failover;
-  }
-  const { restore = true, message = start.failover.message } = parsed.data;
-  return { restore: restore && start.failover.restore, message };
-}
-
-/** The name of the package that an import did not find; undefined for any other error. */
-function missingPackage(error: unknown): string | undefined {
-  const { code } = error as { code?: string };
-  if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") return undefined;
-  return /^Cannot find (?:package|module) '((?:@[^/']+\/)?[^@./'][^/']*)/.exec(messageOf(error))?.[1];
 }
 
 async function handle(message: HostToProcess): Promise<void> {
@@ -127,7 +127,10 @@ async function handle(message: HostToProcess): Promise<void> {
     case "run":
       return run(message);
     case "release":
-      return release(message.slot, message.reason);
+      return release(message.slot, message.reason, message.sessionGoesOn);
+    case "exit":
+      process.exit(0);
+      break;
     case "ping":
       send({ type: "pong", memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576) });
   }
@@ -137,23 +140,39 @@ async function handle(message: HostToProcess): Promise<void> {
 async function warm(id: string): Promise<void> {
   const began = performance.now();
   const proc = new JobProcess();
+  let copy: AgentCopy;
   warming.add(id);
   try {
-    await agent.prewarm?.(proc);
+    copy = await copyForSlot();
+    await copy.agent.prewarm?.(proc);
   } catch (error) {
     warming.delete(id);
     log.error({ error, slot: id }, "prewarm failed");
-    send({ type: "warm_failed", slot: id, error: messageOf(error) });
+    send({ type: "warm_failed", slot: id, error: messageOf(error), retryable: isRetryable(error) });
     return;
   }
   if (!warming.delete(id)) return;
-  slots.set(id, { proc, room: undefined, job: undefined });
+  slots.set(id, { copy, proc, room: undefined, isTaken: false, job: undefined });
   send({ type: "warm", slot: id, tookMs: performance.now() - began });
+}
+
+/** With module isolation, each slot has an evaluation of the file of its own. */
+async function copyForSlot(): Promise<AgentCopy> {
+  if (loaded.isolation !== "module") return loaded;
+  const unused = firstCopy;
+  firstCopy = undefined;
+  if (unused !== undefined) return unused;
+  copies += 1;
+  const copy = copies;
+  // One after another, because CommonJS modules of two evaluations would be mixed up.
+  const next = lastCopy.catch(() => {}).then(() => loadCopy(loaded.file, copy));
+  lastCopy = next;
+  return await next;
 }
 
 async function connectStandby(id: string, roomName: string, token: string): Promise<void> {
   const slot = slots.get(id);
-  if (slot === undefined || slot.job !== undefined) return;
+  if (slot === undefined || slot.isTaken) return;
   const room = newRoom(roomName, id);
   try {
     await room.connect(start.livekitUrl, token, { autoSubscribe: true, dynacast: false });
@@ -161,13 +180,14 @@ async function connectStandby(id: string, roomName: string, token: string): Prom
     send({ type: "standby_failed", slot: id, error: redactTokens(messageOf(error)) });
     return;
   }
-  if (slot.job !== undefined || slots.get(id) !== slot) {
+  if (slot.isTaken || slots.get(id) !== slot) {
     await room.disconnect(); // The slot got a session or was released in between.
     return;
   }
+  showName(room.localParticipant, agentName).catch(() => {}); // The job tries again.
   slot.room = room;
   room.once("disconnected", () => {
-    if (slot.room !== room || slot.job !== undefined) return;
+    if (slot.room !== room || slot.isTaken) return;
     slot.room = undefined;
     send({ type: "standby_failed", slot: id, error: "the standby room was closed" });
   });
@@ -176,43 +196,76 @@ async function connectStandby(id: string, roomName: string, token: string): Prom
 
 async function run({ slot: id, job }: Extract<HostToProcess, { type: "run" }>): Promise<void> {
   const slot = slots.get(id);
-  if (slot === undefined || slot.job !== undefined) {
-    send({
-      type: "ended",
-      slot: id,
-      reason: "the slot does not exist any more",
-      lost: false,
-      error: { message: "the slot does not exist any more", retryable: true },
-    });
+  if (slot === undefined || slot.isTaken) {
+    sendFailed(id, "the slot does not exist any more", true);
     send({ type: "closed", slot: id });
     return;
   }
+  slot.isTaken = true;
   const standby = slot.room;
   // A session with a room of its own does not use the standby room, so the agent leaves it.
-  const room =
+  let room =
     job.room === undefined && standby !== undefined ? standby : newRoom(job.room ?? "", job.identity);
   if (room !== standby) standby?.disconnect().catch(() => {});
   slot.room = room;
+  const proto = protoOf(start, job, agentName, room);
+  const answer = await askRequestFunc(slot.copy.requestFunc, proto);
+  if (slots.get(id) !== slot) return; // The host has released the slot.
+  if ("refused" in answer) {
+    log.info({ slot: id, sessionId: job.sessionId }, answer.refused);
+    send({ type: "declined", slot: id, reason: answer.refused });
+    await release(id, answer.refused);
+    return;
+  }
+  let own: OwnParticipant | undefined;
+  try {
+    own = await ownParticipant(start, job, proto.room?.name ?? "", agentName, answer.accepted);
+  } catch (error) {
+    const reason = `the file's requestFunc accepted the job with invalid arguments: ${messageOf(error)}`;
+    log.error({ error, slot: id, sessionId: job.sessionId }, "failed to make the agent's participant");
+    sendFailed(id, reason, false);
+    await release(id, reason);
+    return;
+  }
+  if (slots.get(id) !== slot) return;
+  if (own !== undefined && room === standby) {
+    // The standby participant has another identity. The file joins with its own, in a room that is not connected yet.
+    room = newRoom(proto.room?.name ?? "", own.identity);
+    slot.room = room;
+    await standby.disconnect().catch(() => {});
+    if (slots.get(id) !== slot) return;
+    send({ type: "reconnected", slot: id });
+  }
   slot.job = new RunningJob({
     slot: id,
-    agent,
+    agent: slot.copy.agent,
     proc: slot.proc,
     room,
     start,
-    failover,
+    failover: loaded.failover,
     job,
+    proto,
+    accepted: answer.accepted,
+    identity: own?.identity ?? room.localParticipant?.identity ?? job.identity,
+    token: own?.token ?? job.token ?? room.token ?? "",
     inference: inference.executor,
     send,
+    readiness: loaded.readiness,
     warn: (error, message) => log.warn({ error, slot: id, sessionId: job.sessionId }, message),
   });
   await slot.job.run();
   slots.delete(id);
 }
 
-async function release(id: string, reason: string): Promise<void> {
+/** Reports that the job of a slot could not begin. */
+function sendFailed(slot: string, message: string, retryable: boolean): void {
+  send({ type: "ended", slot, reason: message, lost: false, error: { message, retryable } });
+}
+
+async function release(id: string, reason: string, sessionGoesOn = false): Promise<void> {
   const slot = slots.get(id);
   if (slot?.job !== undefined) {
-    slot.job.release(reason);
+    slot.job.release(reason, sessionGoesOn);
     return;
   }
   warming.delete(id);
@@ -224,14 +277,35 @@ async function release(id: string, reason: string): Promise<void> {
 const newRoom = (name: string, identity: string): JobRoom =>
   start.simulated ? new SimulatedRoom(name, identity) : new JobRoom();
 
+/** LiveKit's own worker logs such a rejection, and the call goes on. */
+function onUnhandledRejection(error: unknown): void {
+  if (error instanceof ExitError) return;
+  if (start.unhandledRejections === "fail") {
+    onStrayError(error);
+    return;
+  }
+  // pino leaves out what is undefined.
+  log.error(
+    { error: error ?? "no reason", ...currentOwner() },
+    "unhandled promise rejection; the agent continues",
+  );
+  send({ type: "unhandled_rejection" });
+}
+
 /**
  * Handles an uncaught error. If the error belongs to one session, only that session ends. Otherwise the process may be in
  * any state, so its sessions may finish and the host starts no more in it.
  */
 function onStrayError(error: unknown): void {
+  if (error instanceof ExitError) return;
   const job = currentJob();
   if (job !== undefined) {
     job.fail(error);
+    return;
+  }
+  const owner = currentOwner();
+  if (owner !== undefined) {
+    log.error({ error, ...owner }, "uncaught error of a session that is over");
     return;
   }
   log.error({ error }, "uncaught error that belongs to no session");

@@ -1,11 +1,18 @@
 // A LiveKit room for one of many agents in a process. It handles only its own events, and connects once.
 import { type JobContext, runWithJobContext } from "@livekit/agents";
-import { Room, RoomEvent, type RoomOptions } from "@livekit/rtc-node";
+import { DisconnectReason, Room, RoomEvent, type RoomOptions } from "@livekit/rtc-node";
 
 interface FfiEvent {
   readonly message: {
     readonly case?: string;
-    readonly value?: { readonly roomHandle?: bigint; readonly localParticipantHandle?: bigint };
+    readonly value?: {
+      readonly roomHandle?: bigint;
+      readonly localParticipantHandle?: bigint;
+      readonly message?: {
+        readonly case?: string;
+        readonly value?: { readonly participantIdentity?: string };
+      };
+    };
   };
 }
 
@@ -15,30 +22,72 @@ interface Emitter {
 
 /** Private parts of Room that this class uses. */
 interface RoomInside {
+  info?: { readonly sid?: string };
   onFfiEvent: (event: FfiEvent) => Promise<void>;
-  ffiHandle?: { readonly handle: bigint };
+  ffiHandle: { readonly handle: bigint } | undefined;
+  localParticipant: object | undefined;
 }
 
 /**
  * In the library every Room takes a lock for every event of every room in the process, so the cost grows with rooms ×
  * events. This class drops the events of other rooms before the lock.
  *
- * The room of a hot agent is connected before its job begins. The agent's own `connect` then returns at once.
+ * The room of a hot agent is connected before its job begins. The agent's own `connect` then returns at once, unless it
+ * asks for a connection of another kind, for example with end-to-end encryption.
  */
 export class JobRoom extends Room {
   /** Called once the room is connected. */
   onConnected: (() => void) | undefined;
+  /** Called once the room is connected again, with the options of the agent's own `connect`. */
+  onReconnected: (() => void) | undefined;
+  #isReconnecting = false;
+  /** Whether the room was left, also while it was connecting. */
+  #isLeft = false;
   #job: JobContext | undefined;
+  /** Events with data from unknown participants, in order. */
+  #early: FfiEvent[] = [];
 
   constructor() {
     super();
     const inside = this as unknown as RoomInside;
-    const handle = inside.onFfiEvent;
+    const handleEvent = inside.onFfiEvent;
+    // Native callbacks have no async context. Without this, the handlers of room events would run without a job.
+    const handle = (event: FfiEvent) =>
+      this.#job === undefined ? handleEvent(event) : runWithJobContext(this.#job, () => handleEvent(event));
     inside.onFfiEvent = async (event) => {
       if (!isFor(event, inside.ffiHandle?.handle, this.localParticipant?.ffi_handle.handle)) return;
-      // Native callbacks have no async context. Without this, the handlers of room events would run without a job.
-      await (this.#job === undefined ? handle(event) : runWithJobContext(this.#job, () => handle(event)));
+      if (this.#isEarly(event)) {
+        this.#early.push(event);
+        setTimeout(() => this.#deliverEarly(handle, (one) => one === event), EARLY_MS).unref();
+        return;
+      }
+      await handle(event);
+      await this.#deliverEarly(handle, (one) => this.remoteParticipants.has(senderOf(one) ?? ""));
     };
+  }
+
+  /**
+   * LiveKit announces a participant without tracks up to three seconds late, and the library and its AgentSession drop
+   * what an unknown participant sends. So the first words of somebody who writes at once wait for the announcement.
+   */
+  #isEarly(event: FfiEvent): boolean {
+    const sender = senderOf(event) ?? "";
+    if (sender === "" || sender === this.localParticipant?.identity) return false;
+    return !this.remoteParticipants.has(sender) || this.#early.some((one) => senderOf(one) === sender);
+  }
+
+  async #deliverEarly(
+    handle: (event: FfiEvent) => Promise<void>,
+    isDue: (event: FfiEvent) => boolean,
+  ): Promise<void> {
+    const due = this.#early.filter(isDue);
+    this.#early = this.#early.filter((event) => !due.includes(event));
+    for (const event of due) await handle(event);
+  }
+
+  /** Empty while LiveKit has not sent it. */
+  get sid(): string {
+    return (this as unknown as RoomInside).info?.sid ?? "";
   }
 
   /** Handles the room's events in the context of a job, for its log, its errors and getJobContext(). */
@@ -47,12 +96,49 @@ export class JobRoom extends Room {
   }
 
   override async connect(url: string, token: string, options?: RoomOptions): Promise<void> {
-    if (this.isConnected) {
+    if (!this.isConnected) {
+      this.#isLeft = false;
+      await super.connect(url, token, options);
+      if (this.#isLeft) await this.disconnect();
+      else this.onConnected?.();
+    } else if (needsOwnConnection(options)) {
+      await this.#reconnect(url, this.token ?? "", options);
+    } else {
       this.#applyLate(options);
-      return;
     }
-    await super.connect(url, token, options);
-    this.onConnected?.();
+  }
+
+  /** Hides from the agent that it leaves the room for a moment. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (this.#isReconnecting && HIDDEN.has(event)) return false;
+    return (super.emit as (event: string | symbol, ...args: unknown[]) => boolean)(event, ...args);
+  }
+
+  /** The library removes the listeners of a room that is left. */
+  override removeAllListeners(event?: string | symbol): this {
+    return this.#isReconnecting
+      ? this
+      : (super.removeAllListeners as (event?: string | symbol) => this)(event);
+  }
+
+  async #reconnect(url: string, token: string, options: RoomOptions | undefined): Promise<void> {
+    const inside = this as unknown as RoomInside;
+    this.#isReconnecting = true;
+    try {
+      await this.#leave();
+      this.remoteParticipants.clear();
+      // Events of the new connection would not match the old handles.
+      inside.ffiHandle = undefined;
+      inside.localParticipant = undefined;
+      await super.connect(url, token, options);
+    } catch (error) {
+      this.#isReconnecting = false;
+      this.emit(RoomEvent.Disconnected, DisconnectReason.UNKNOWN_REASON);
+      throw error;
+    }
+    this.#isReconnecting = false;
+    if (this.#isLeft) await this.disconnect();
+    else this.onReconnected?.();
   }
 
   /**
@@ -61,6 +147,11 @@ export class JobRoom extends Room {
    * room, the library's `disconnect` does nothing: its client would keep a reference to the room for ever.
    */
   override async disconnect(): Promise<void> {
+    this.#isLeft = true;
+    await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
     const publications = [...(this.localParticipant?.trackPublications.values() ?? [])];
     const tracks = publications.flatMap(({ track }) => track ?? []);
     try {
@@ -80,6 +171,22 @@ export class JobRoom extends Room {
     }
     this.on(RoomEvent.TrackPublished, (publication) => publication.setSubscribed(false));
   }
+}
+
+const HIDDEN = new Set<string | symbol>([RoomEvent.Disconnected, RoomEvent.ConnectionStateChanged]);
+
+/** A standby room is connected without encryption, and with the default configuration of WebRTC. */
+const needsOwnConnection = ({ e2ee, encryption, rtcConfig }: Partial<RoomOptions> = {}): boolean =>
+  [e2ee, encryption, rtcConfig].some((option) => option !== undefined);
+
+/** Longer than LiveKit takes to announce a participant. After that, the data is handled as the library does it. */
+const EARLY_MS = 5000;
+const DATA = new Set<string | undefined>(["dataPacketReceived", "textStreamOpened", "byteStreamOpened"]);
+
+/** The sender of data; undefined for other events, and for data of the server. */
+function senderOf({ message }: FfiEvent): string | undefined {
+  const event = message.case === "roomEvent" ? message.value?.message : undefined;
+  return DATA.has(event?.case) ? event?.value?.participantIdentity : undefined;
 }
 
 /** Before a handle is known, the library buffers and sorts the events itself. */

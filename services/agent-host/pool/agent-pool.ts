@@ -2,28 +2,17 @@
 import type { AgentProcessStatus, HostProfile, ProfileStatus } from "../../../libs/contracts/fleet/host.ts";
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
-import { processStatus, profileStatus } from "./host-status.ts";
-import type { AgentEvent, JobRequest, ProcessToHost } from "./messages.ts";
+import { AgentFile } from "./agent-file.ts";
+import { ChangedFile } from "./changed-file.ts";
+import { loadingTime, processStatus, profileStatus } from "./host-status.ts";
+import type { JobRequest, ProcessToHost } from "./messages.ts";
 import { isIdle, pickAgent, pickSurplus } from "./pick-slots.ts";
-import { ProcessPool, type ProcessPoolDeps } from "./process-pool.ts";
+import type { PoolDeps } from "./pool-deps.ts";
+import { ProcessPool } from "./process-pool.ts";
 import type { AgentProcess, Assignment, Slot } from "./slots.ts";
-import type { SpawnLimiter } from "./spawn-limiter.ts";
-import { Spawner } from "./spawner.ts";
-import { Standby, type StandbyRoomSource } from "./standby.ts";
+import { Spawner, startFailed } from "./spawner.ts";
+import { Standby } from "./standby.ts";
 import { logAgentLine } from "./supervised-process.ts";
-
-export interface PoolDeps extends ProcessPoolDeps {
-  readonly limiter: SpawnLimiter;
-  readonly standby: StandbyRoomSource | undefined;
-  /** The number of agent processes that the idle agents are spread over, if there are enough agents. */
-  readonly spreadOver: number;
-  /** Called when the number or the state of the agents changed. */
-  readonly onChange: () => void;
-  /** Called when an agent process has loaded the file, with the file's `pool` export. */
-  readonly onLoaded: (exported: Partial<PoolSettings>) => void;
-  /** Called for everything that happens to an agent while it serves a session. */
-  readonly onAgentEvent: (slot: Slot, event: AgentEvent) => void;
-}
 
 type SlotMessage = Extract<ProcessToHost, { slot: string | undefined }>;
 
@@ -33,9 +22,9 @@ export class AgentPool {
   readonly #processes: ProcessPool;
   readonly #standby: Standby;
   readonly #spawner: Spawner;
+  readonly #changedFile: ChangedFile;
   #target: PoolSettings = { min: 0, hot: 0, max: 0, perProcess: 1 };
-  #isLoaded = false;
-  #disabledReason: string | undefined;
+  readonly #file = new AgentFile();
   #isClosing = false;
 
   constructor(deps: PoolDeps) {
@@ -43,13 +32,25 @@ export class AgentPool {
     this.#processes = new ProcessPool(deps, {
       onMessage: (process, message) => this.#onMessage(process, message),
       onGone: (process, reason) => this.#onGone(process, reason),
-      onGrown: (process) => this.#replace(process),
+      onWorn: (process, fault) => {
+        this.#file.fault = fault ?? this.#file.fault;
+        this.#replace(process);
+      },
     });
     this.#spawner = new Spawner({
       ...deps,
       profile: deps.start.profile,
       processes: this.#processes,
+      onPrewarmTimeout: (slot, error) => {
+        slot.process.link.send({ type: "release", slot: slot.id, reason: error });
+        this.#failStart(slot, error);
+      },
       onRetry: () => this.#onRetry(),
+    });
+    this.#changedFile = new ChangedFile({
+      ...deps,
+      processes: this.#processes,
+      replace: (process) => this.#replace(process),
     });
     this.#standby = new Standby({ ...deps, onChange: () => this.#afterChange() });
   }
@@ -57,6 +58,14 @@ export class AgentPool {
   /** Starts a first agent process, which finds out whether the file can be used and which pool it exports. */
   probe(): void {
     this.#processes.launch();
+  }
+
+  /** Loads the changed file. Its agents replace the idle ones of the old file, and busy agents continue. */
+  reload(): void {
+    if (this.#isClosing) return;
+    this.#file.changed();
+    if (this.#file.known !== undefined) this.#changedFile.load();
+    else if (!this.#spawner.retryNow()) this.#changedFile.loadFirst();
   }
 
   get target(): PoolSettings {
@@ -69,15 +78,22 @@ export class AgentPool {
   }
 
   get status(): ProfileStatus {
-    if (this.#disabledReason !== undefined) return "disabled";
-    if (this.#spawner.openFor !== undefined) return "failed";
-    return this.#isLoaded && !this.#isClosing ? "running" : "stopped";
+    if (this.#file.disabledReason !== undefined) return "disabled";
+    const hasAgent = pickAgent(this.#processes.slots(), "warm") !== undefined;
+    if (this.#spawner.openFor !== undefined && !hasAgent) return "failed";
+    return this.#file.isUsable && !this.#isClosing ? "running" : "stopped";
   }
 
   profile(): HostProfile {
-    const error = this.#disabledReason ?? this.#spawner.lastError;
+    const error =
+      this.#file.disabledReason ?? this.#spawner.lastError ?? this.#file.problem ?? this.#file.fault;
+    const now = this.#deps.clock.monotonic();
     const slots = this.#processes.slots();
-    return profileStatus(slots, this.status, error, this.#target.max, this.#spawner.warmUpMs);
+    return {
+      ...profileStatus(slots, this.status, error, this.#target.max, this.#spawner.warmUpMs),
+      ...this.#file.known,
+      ...(this.status === "stopped" && !this.#isClosing ? loadingTime(this.#processes.all(), now) : {}),
+    };
   }
 
   /** The number of agents started so far. */
@@ -105,7 +121,8 @@ export class AgentPool {
     if (requested === "hot") return this.#give(pickAgent(slots, "hot"), assignment, "hot");
     const warm = pickAgent(slots, "warm");
     if (warm !== undefined) return this.#give(warm, assignment, "warm");
-    if (this.status !== "running" || slots.length >= this.#target.max) return undefined;
+    const mayStart = this.status === "running" && this.#spawner.openFor === undefined;
+    if (!mayStart || slots.length >= this.#target.max) return undefined;
     return this.#give(pickAgent(slots, "cold") ?? this.#startSlot(1), assignment, "cold");
   }
 
@@ -127,18 +144,17 @@ export class AgentPool {
     this.#standby.jobStarted(slot, job.room === undefined);
   }
 
-  release(slot: Slot, reason: string): void {
+  /** @param sessionGoesOn whether another agent continues the slot's session */
+  release(slot: Slot, reason: string, sessionGoesOn = false): void {
     if (slot.assignment !== undefined) {
       slot.assignment.isReleased = true;
       slot.assignment.over ??= { how: "released", reason, atMs: this.#deps.clock.monotonic() };
     }
     if (slot.state === "closing") return;
-    if (slot.state === "warming") {
+    if (slot.state === "warming")
       this.#forget(slot); // A warming agent has nothing to close.
-    } else {
-      slot.state = "closing";
-    }
-    slot.process.link.send({ type: "release", slot: slot.id, reason });
+    else slot.state = "closing";
+    slot.process.link.send({ type: "release", slot: slot.id, reason, sessionGoesOn });
     this.#deps.onChange();
   }
 
@@ -149,7 +165,7 @@ export class AgentPool {
 
   /** Brings the number of idle agents to the target: starts, connects to standby rooms, or releases. */
   refill(): void {
-    if (this.#isClosing || !this.#isLoaded || this.#disabledReason !== undefined) return;
+    if (this.#isClosing || !this.#file.isUsable) return;
     const slots = this.#processes.slots();
     const idle = slots.filter(isIdle);
     const missing = Math.min(this.#target.min - idle.length, this.#target.max - slots.length);
@@ -158,8 +174,9 @@ export class AgentPool {
     const surplus = pickSurplus(idle, idle.length - this.#target.min);
     for (const slot of surplus) this.release(slot, "the pool is smaller now");
     const hot = idle.filter((slot) => slot.state === "hot");
-    for (const slot of hot.slice(this.#target.hot)) this.release(slot, "the pool has fewer hot agents now");
-    this.#standby.connectStandby(this.#processes.slots(), this.#target.hot);
+    const wanted = this.#standby.isUseful ? this.#target.hot : 0;
+    for (const slot of hot.slice(wanted)) this.release(slot, "the pool has fewer hot agents now");
+    this.#standby.connectStandby(this.#processes.slots(), wanted);
   }
 
   /** Releases idle agents and starts no more. Busy agents continue. */
@@ -181,7 +198,8 @@ export class AgentPool {
   stop(): void {
     this.#isClosing = true;
     this.#spawner.stop();
-    for (const process of this.#processes.all()) this.#processes.retire(process);
+    for (const slot of this.#processes.slots()) slot.leaveLimiter();
+    this.#processes.stop();
   }
 
   #afterChange(): void {
@@ -198,36 +216,43 @@ export class AgentPool {
   }
 
   #startSlot(over: number): Slot {
-    const slot = this.#spawner.start({ perProcess: this.#target.perProcess, over });
+    const perProcess = this.#file.isProcessIsolated ? 1 : this.#target.perProcess;
+    const slot = this.#spawner.start({ perProcess, over, besideCalls: !this.#file.warmingBlocks });
     this.#deps.onChange();
     return slot;
   }
 
   #onMessage(process: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void {
-    const { log, onLoaded, start } = this.#deps;
+    const { log, onLoaded, onUseless, start } = this.#deps;
     switch (message.type) {
       case "loaded":
         process.isLoaded = true;
-        this.#isLoaded = true;
+        process.ranMsAtLoad = process.link.cpuTimes?.()?.ranMs;
+        process.leaveLoading();
+        this.#file.loaded(process, message);
         this.#spawner.processLoaded(process);
-        onLoaded(message.pool);
+        if (this.#changedFile.loaded(process)) {
+          this.#spawner.startOver();
+          this.#standby.isUseful = true;
+        }
+        onLoaded(message.pool, message.version);
         this.refill();
         this.#deps.onChange();
         return;
+      case "no_agent":
       case "disabled":
-        this.#disabledReason = message.reason;
-        log.warn({ profile: start.profile, reason: message.reason }, "disabled a profile");
+        if (this.#file.disable(message.reason)) onUseless(message.type, message.reason);
         this.#processes.kill(process, message.reason);
         return;
       case "load_failed":
         this.#processes.kill(process, message.error);
         return;
       case "unhealthy":
-        log.error(
-          { agentPid: process.link.pid, error: message.error },
-          "replacing an unhealthy agent process",
-        );
+        log.error({ agentPid: process.link.pid, error: message.error }, "replacing an unhealthy process");
         this.#replace(process);
+        return;
+      case "unhandled_rejection":
+        this.#deps.onUnhandledRejection();
         return;
       case "log":
         logAgentLine(log, start.profile, message);
@@ -245,8 +270,7 @@ export class AgentPool {
         this.#onWarm(slot);
         return;
       case "warm_failed":
-        this.#onStartFailed([slot], message.error);
-        this.#forget(slot);
+        this.#failStart(slot, message.error, message.retryable);
         return;
       case "hot":
         this.#standby.succeeded(slot);
@@ -254,7 +278,19 @@ export class AgentPool {
       case "standby_failed":
         this.#standby.failed(slot, message.error);
         return;
+      case "ready":
+        this.#file.problem = undefined;
+        this.#deps.onAgentEvent(slot, message);
+        return;
+      case "reconnected":
+        this.#standby.stop(slot.process.profile);
+        return;
+      case "declined":
       case "ended":
+        // A declined session has not joined the standby room, which is deleted with the slot.
+        if (message.type === "declined") slot.hasStandby = slot.assignment?.job?.room === undefined;
+        if (message.type === "ended" && message.error?.retryable === false)
+          this.#file.problem = message.error.message;
         slot.state = "closing";
         if (slot.assignment?.isReleased === false) this.#deps.onAgentEvent(slot, message);
         this.#deps.onChange();
@@ -272,44 +308,48 @@ export class AgentPool {
 
   #onWarm(slot: Slot): void {
     this.#spawner.succeeded(slot);
+    this.#file.warmed(slot.process);
     if (slot.state !== "warming") return;
     slot.state = slot.assignment === undefined ? "warm" : "busy";
     if (slot.assignment?.job !== undefined) this.run(slot, slot.assignment.job);
     this.#afterChange();
   }
 
-  #onStartFailed(slots: Slot[], error: string): void {
+  #failStart(slot: Slot, error: string, retryable = true): void {
+    this.#onStartFailed([slot], error, retryable);
+    // Without other agents the process goes too, and the next one loads the file again.
+    if (slot.process.slots.size === 1) slot.process.isUnhealthy = true;
+    this.#forget(slot);
+  }
+
+  #onStartFailed(slots: Slot[], error: string, retryable = true): void {
     for (const slot of slots) {
       if (slot.assignment === undefined || slot.assignment.isReleased) continue;
-      this.#deps.onAgentEvent(slot, {
-        type: "ended",
-        reason: "the agent could not be started",
-        error: { message: `The agent could not be started: ${error}`, retryable: true },
-        lost: false,
-      });
+      this.#deps.onAgentEvent(slot, startFailed(error, retryable));
     }
     this.#spawner.failed(error);
   }
 
   #onRetry(): void {
     if (this.#isClosing) return;
-    if (!this.#isLoaded) this.#processes.launch();
+    if (this.#file.known === undefined) this.#processes.launch();
     else if (this.#processes.all().length > 0) this.refill();
     else this.#startSlot(1);
   }
 
   #onGone(process: AgentProcess, reason: string): void {
+    if (this.#changedFile.failed(process, reason)) return;
     const slots = [...process.slots.values()];
     for (const slot of slots) slot.leaveLimiter();
-    if (this.#isClosing || this.#disabledReason !== undefined) {
+    if (this.#isClosing || this.#file.disabledReason !== undefined) {
       for (const slot of slots) this.#lose(slot, reason);
       this.#deps.onChange();
       return;
     }
-    this.#deps.log.warn(
-      { profile: process.profile, agentPid: process.link.pid, reason },
-      "lost an agent process",
-    );
+    const isOver = this.#file.isProcessIsolated && slots.every(({ state }) => state === "closing");
+    const what = { profile: process.profile, agentPid: process.link.pid, reason };
+    if (isOver) this.#deps.log.debug(what, "an agent process ended after its session");
+    else this.#deps.log.warn(what, "lost an agent process");
     // A process that dies before any of its agents was warm would most likely die again at once.
     const hadNone = slots.every((slot) => slot.state === "warming");
     if (!process.isLoaded || (hadNone && slots.length > 0)) this.#onStartFailed(slots, reason);
@@ -339,6 +379,8 @@ export class AgentPool {
     slot.leaveLimiter();
     this.#standby.discard(slot);
     slot.process.slots.delete(slot.id);
+    // A process that has served a session is never given another one.
+    if (this.#file.isProcessIsolated && slot.process.served > 0) slot.process.isUnhealthy = true;
     this.#deps.onAgentEvent(slot, { type: "closed" });
     this.#afterChange();
     this.#retireIfEmpty(slot.process);
@@ -350,6 +392,8 @@ export class AgentPool {
     const others = this.#processes.all().some((other) => other !== process && !other.isUnhealthy);
     if (!process.isUnhealthy && !others) return;
     this.#processes.retire(process);
+    const isSpare = this.#file.isProcessIsolated && !this.#isClosing;
+    if (!others && isSpare && this.#file.isUsable) this.#processes.launch();
     this.#deps.onChange();
   }
 }

@@ -28,6 +28,15 @@ export function profileStatus(
   };
 }
 
+/** The time for which the oldest process has been loading the file. */
+export function loadingTime(
+  processes: readonly AgentProcess[],
+  nowMs: number,
+): Pick<HostProfile, "loadingForMs"> {
+  const since = processes.filter(({ isLoaded }) => !isLoaded).map(({ launchedAtMs }) => launchedAtMs);
+  return since.length === 0 ? {} : { loadingForMs: Math.round(nowMs - Math.min(...since)) };
+}
+
 export const processStatus = (process: AgentProcess, nowMs: number): AgentProcessStatus => ({
   id: process.id,
   profile: process.profile,

@@ -1,6 +1,6 @@
 // The messages between a host and its agent processes, over the channel of the child process.
 import type { AgentUsage } from "../../../libs/contracts/calls/call.ts";
-import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
+import type { Isolation, PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { SavedConversation } from "../../../libs/contracts/sessions/conversation.ts";
 import type { User } from "../../../libs/contracts/sessions/session.ts";
@@ -11,6 +11,10 @@ export interface ProcessStart {
   /** Absolute path of the agent file. */
   readonly file: string;
   readonly host: string;
+  /** Unless the file's `pool` export has its own. */
+  readonly isolation: Isolation;
+  /** The version of the agent code. Absent: the process computes a fingerprint of the files. */
+  readonly version?: string;
   readonly livekitUrl: string;
   readonly livekitApiKey: string;
   readonly livekitApiSecret: string;
@@ -18,6 +22,12 @@ export interface ProcessStart {
   readonly simulated: boolean;
   readonly logLevel: string;
   readonly failover: ProcessFailover;
+  /** Whether an unhandled rejection is logged only, or ends its session. */
+  readonly unhandledRejections: "log" | "fail";
+  /** The time in ms after which an agent that runs without an AgentSession counts as ready. */
+  readonly readyAfterMs: number;
+  /** The time in ms from the arrival of a person until transcripts are sent. */
+  readonly transcriptDelayMs: number;
 }
 
 /** The host's settings for failovers, which an agent file may override. */
@@ -52,7 +62,10 @@ export type HostToProcess =
   | { type: "warm"; slot: string }
   | { type: "connect_standby"; slot: string; room: string; token: string }
   | { type: "run"; slot: string; job: JobRequest }
-  | { type: "release"; slot: string; reason: string }
+  /** `sessionGoesOn`: another agent continues the session of the slot. */
+  | { type: "release"; slot: string; reason: string; sessionGoesOn?: boolean }
+  /** Ends the process, which has no session any more. */
+  | { type: "exit" }
   | { type: "ping" };
 
 export interface JobError {
@@ -62,16 +75,30 @@ export interface JobError {
 }
 
 export type ProcessToHost =
-  | { type: "loaded"; pool: Partial<PoolSettings> }
-  /** The file requires a key or a package that is missing. */
+  | {
+      type: "loaded";
+      pool: Partial<PoolSettings>;
+      isolation: Isolation;
+      version?: string;
+      agentName?: string;
+    }
+  /** The file is no agent file, for example a helper of one. */
+  | { type: "no_agent"; reason: string }
+  /** The file requires a key, a package or an export that is missing. */
   | { type: "disabled"; reason: string }
   | { type: "load_failed"; error: string }
   | { type: "warm"; slot: string; tookMs: number }
-  | { type: "warm_failed"; slot: string; error: string }
+  | { type: "warm_failed"; slot: string; error: string; retryable?: boolean }
   | { type: "hot"; slot: string }
   | { type: "standby_failed"; slot: string; error: string }
+  /** The file's requestFunc did not take the job. Its agent goes, without having joined the session's room. */
+  | { type: "declined"; slot: string; reason: string }
   | { type: "joined"; slot: string; room: string; identity: string }
-  | { type: "ready"; slot: string; room: string; identity: string }
+  /** `awaitingUser`: the file waits for its user before it goes on, and `started` follows. */
+  | { type: "ready"; slot: string; room: string; identity: string; awaitingUser?: true }
+  | { type: "started"; slot: string }
+  /** The file needs a connection that a standby room does not have, for example with encryption or another identity. */
+  | { type: "reconnected"; slot: string }
   /** Whether any human is in the room. `hungUp`: the agent's session has closed, so a return would be of no use. */
   | { type: "user"; slot: string; present: boolean; hungUp: boolean }
   | { type: "active"; slot: string }
@@ -88,6 +115,8 @@ export type ProcessToHost =
   | { type: "log"; slot: string | undefined; sessionId: string | undefined; line: ProcessLogLine }
   /** An error that belongs to no agent: the process finishes its sessions and takes no more. */
   | { type: "unhealthy"; error: string }
+  /** A promise that nobody awaits was rejected; the agents continue. */
+  | { type: "unhandled_rejection" }
   | { type: "pong"; memoryMb: number };
 
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
@@ -97,7 +126,19 @@ export type AgentEvent =
   | WithoutSlot<
       Extract<
         ProcessToHost,
-        { type: "joined" | "ready" | "user" | "active" | "conversation" | "usage" | "ended" | "log" }
+        {
+          type:
+            | "declined"
+            | "joined"
+            | "ready"
+            | "started"
+            | "user"
+            | "active"
+            | "conversation"
+            | "usage"
+            | "ended"
+            | "log";
+        }
       >
     >
   /** The agent's process is gone, or its host stops. */

@@ -7,6 +7,8 @@ export interface Spread {
   readonly perProcess: number;
   /** The least number of processes with idle agents, so that the death of one leaves a warm agent in another. */
   readonly over: number;
+  /** Whether a process that has sessions may get a new agent. */
+  readonly besideCalls: boolean;
 }
 
 export const isIdle = (slot: Slot): boolean => slot.assignment === undefined && slot.state !== "closing";
@@ -51,9 +53,12 @@ export function pickSurplus(slots: readonly Slot[], count: number): Slot[] {
  */
 export function pickProcess(processes: readonly AgentProcess[], spread: Spread): AgentProcess | undefined {
   const hasIdle = (process: AgentProcess) => [...process.slots.values()].some(isIdle);
+  const hasSession = (process: AgentProcess) =>
+    [...process.slots.values()].some(({ assignment }) => assignment !== undefined);
   const usable = processes.filter((process) => !process.isUnhealthy);
   const open = usable
     .filter((process) => process.slots.size < spread.perProcess)
+    .filter((process) => spread.besideCalls || !hasSession(process))
     .sort((a, b) => Number(b.isLoaded) - Number(a.isLoaded));
   if (usable.filter(hasIdle).length >= spread.over) return open[0];
   return open.find((process) => !hasIdle(process));

@@ -38,8 +38,13 @@ export class PoolTargets {
     });
   }
 
-  /** Stores a file's `pool` export as the fleet's target, unless an operator has set one. */
-  async storeExported(profile: string, exported: Partial<PoolSettings>): Promise<void> {
+  /**
+   * Stores a file's `pool` export as the fleet's target, unless an operator has set one. A canary, which has a share of the
+   * sessions, doesn't decide about the whole fleet.
+   *
+   * @param version the version of the file's code
+   */
+  async storeExported(profile: string, exported: Partial<PoolSettings>, version?: string): Promise<void> {
     const { bus, defaults, log } = this.#deps;
     const parsed = PoolSettings.safeParse({ ...defaults, ...exported });
     if (!parsed.success) {
@@ -48,9 +53,12 @@ export class PoolTargets {
         "the file's pool export is invalid; using the defaults",
       );
     }
-    const target: PoolTarget = { ...(parsed.success ? parsed.data : defaults), profile, source: "file" };
+    const size = parsed.success ? parsed.data : defaults;
     for (let tries = 0; tries < TRIES; tries++) {
       const { value, revision } = await getOwn(bus, poolsBucket, profile);
+      const canary = value?.canary === undefined ? {} : { canary: value.canary };
+      const target: PoolTarget = { ...size, profile, source: "file", ...canary };
+      if (version !== undefined && value?.canary?.version === version) break;
       if (value?.source === "api" || JSON.stringify(value) === JSON.stringify(target)) break;
       if ((await bus.kv.update(poolsBucket, target, revision)) !== undefined) break;
     }

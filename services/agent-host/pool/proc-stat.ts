@@ -1,5 +1,5 @@
-// Reads from /proc whether a process is stopped, and how long it has waited for a CPU.
-import { readFileSync } from "node:fs";
+// Reads from /proc whether a process is stopped, and how long it ran and waited for a CPU.
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Whether a process was stopped, for example by SIGSTOP. Always false on systems without /proc, such as macOS. */
 export function isStopped(pid: number | undefined): boolean {
@@ -13,18 +13,41 @@ export function isStopped(pid: number | undefined): boolean {
   }
 }
 
+/** Of a thread, or of several together, since the process began. */
+export interface CpuTimes {
+  readonly ranMs: number;
+  /** The time for which a thread was ready to run and had to wait. */
+  readonly waitedMs: number;
+}
+
 /**
- * The time in ms that the main thread was ready to run and had to wait since the process began. It is the second number
- * of /proc/<pid>/schedstat, in ns (Linux, Documentation/scheduler/sched-stats). It tells a process that gets no CPU from
- * one that hangs.
- *
- * @returns undefined on systems without that file
+ * The times of the main thread. They tell a process that computes, or gets no CPU, from one that hangs.
+ * @returns undefined on systems without /proc
  */
-export function runDelayMs(pid: number | undefined): number | undefined {
+export function cpuTimes(pid: number | undefined): CpuTimes | undefined {
+  return pid === undefined ? undefined : schedstat(`/proc/${pid}/schedstat`);
+}
+
+/** The times of all threads that the process has now. Node.js loads TypeScript in a thread besides the main one. */
+export function threadTimes(pid: number | undefined): CpuTimes | undefined {
   if (pid === undefined) return undefined;
   try {
-    const waitedNs = Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[1]);
-    return Number.isFinite(waitedNs) ? waitedNs / 1e6 : undefined;
+    const threads = readdirSync(`/proc/${pid}/task`).map((id) =>
+      schedstat(`/proc/${pid}/task/${id}/schedstat`),
+    );
+    const sum = (of: keyof CpuTimes) => threads.reduce((all, thread) => all + (thread?.[of] ?? 0), 0);
+    return { ranMs: sum("ranMs"), waitedMs: sum("waitedMs") };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first two numbers are in ns (Linux, Documentation/scheduler/sched-stats). */
+function schedstat(file: string): CpuTimes | undefined {
+  try {
+    const [ranNs, waitedNs] = readFileSync(file, "utf8").split(" ").map(Number);
+    if (!Number.isFinite(ranNs) || !Number.isFinite(waitedNs)) return undefined;
+    return { ranMs: Number(ranNs) / 1e6, waitedMs: Number(waitedNs) / 1e6 };
   } catch {
     return undefined;
   }

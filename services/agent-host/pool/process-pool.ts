@@ -1,8 +1,10 @@
 // The agent processes of one profile: started, watched for hanging and growing, and ended.
+import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { ProcessStart, ProcessToHost } from "./messages.ts";
 import type { AgentProcess, Slot } from "./slots.ts";
+import type { SpawnLimiter } from "./spawn-limiter.ts";
 import { type LaunchProcess, ProcessLiveness } from "./supervised-process.ts";
 
 export interface ProcessPoolDeps {
@@ -11,7 +13,12 @@ export interface ProcessPoolDeps {
   readonly start: ProcessStart;
   readonly launch: LaunchProcess;
   readonly pingMs: number;
+  /** The longest silence of a process that computes. */
+  readonly timeoutMs: number;
   readonly memoryLimitMb: number;
+  readonly maxSessionsPerProcess: number;
+  /** Limits how many processes of the host load their files at the same time. */
+  readonly loadLimiter: SpawnLimiter;
   readonly newId: () => string;
 }
 
@@ -19,20 +26,41 @@ export interface ProcessHandlers {
   onMessage(process: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void;
   /** The process died or was killed, and has left the pool. Not called for a retired process. */
   onGone(process: AgentProcess, reason: string): void;
-  /** The process has grown, and should be replaced before it has to be killed. */
-  onGrown(process: AgentProcess): void;
+  /** The process should be replaced once its sessions are over. `fault`: what its file does wrong. */
+  onWorn(process: AgentProcess, fault?: string): void;
 }
 
+/** A file that waits for something, such as a server, lets the next process load its file after this time. */
+const LOAD_TURN_MS = 5000;
+/** A file that computes keeps its turn for longer, because many files load faster one after another than together. */
+const MOST_LOAD_TURNS = 6;
+/** The share of a turn for which the threads of a file that computes run, or would like to. */
+const LOADING_SHARE = 0.3;
 /** The share of the memory limit past which a process is replaced once its sessions are over. */
 const GROWN = 0.6;
 /** A process that was large from the start would be no smaller if it were replaced. */
 const SERVED_TO_GROW = 20;
+
+/** A process without sessions is busy if its main thread runs for this share of the time in which it gets a CPU. */
+const IDLE_MS = 10_000;
+const BUSY_SHARE = 0.5;
+
+const isResting = ({ assignment, state }: Slot): boolean =>
+  assignment === undefined && state !== "warming" && state !== "closing";
+
+/** For how long the threads of a process have run, or have waited for a CPU; 0 where that is unknown. */
+function wantedMs({ link }: AgentProcess): number {
+  const times = link.threadTimes?.();
+  return times === undefined ? 0 : times.ranMs + times.waitedMs;
+}
 
 /** Owns the agent processes of its profile. A process goes when it ends, is killed or is retired. */
 export class ProcessPool {
   readonly #deps: ProcessPoolDeps;
   readonly #handlers: ProcessHandlers;
   readonly #processes = new Map<string, AgentProcess>();
+  /** The retired processes that have not ended yet. */
+  readonly #exiting = new Set<AgentProcess>();
 
   constructor(deps: ProcessPoolDeps, handlers: ProcessHandlers) {
     this.#deps = deps;
@@ -48,26 +76,66 @@ export class ProcessPool {
   }
 
   launch(): AgentProcess {
-    const { clock, launch, log, newId, pingMs, start } = this.#deps;
+    const { clock, loadLimiter, newId, pingMs, start, timeoutMs } = this.#deps;
     const process: AgentProcess = {
       id: newId(),
       profile: start.profile,
       slots: new Map(),
-      liveness: new ProcessLiveness(clock, pingMs),
+      launchedAtMs: clock.monotonic(),
+      liveness: new ProcessLiveness(clock, { pingMs, timeoutMs }),
       link: { pid: undefined, send: () => {}, kill: () => {} },
       isLoaded: false,
+      version: undefined,
       isUnhealthy: false,
       memoryMb: undefined,
+      ranMsAtLoad: undefined,
+      warmed: 0,
+      idleSince: undefined,
       served: 0,
+      leaveLoading: () => {},
     };
     this.#processes.set(process.id, process);
+    let cancelTurn = () => {};
+    const takeTurn = (turn: number): void => {
+      const before = wantedMs(process);
+      cancelTurn = clock.after(LOAD_TURN_MS, () => {
+        const computes = wantedMs(process) - before >= LOADING_SHARE * LOAD_TURN_MS;
+        if (computes && turn < MOST_LOAD_TURNS) takeTurn(turn + 1);
+        else leave();
+      });
+    };
+    const leave = loadLimiter.pass(() => {
+      takeTurn(1);
+      if (this.#processes.has(process.id)) this.#tryToBoot(process);
+    });
+    process.leaveLoading = () => {
+      cancelTurn();
+      leave();
+    };
+    return process;
+  }
+
+  /** The file or its folder may be gone. */
+  #tryToBoot(process: AgentProcess): void {
+    try {
+      this.#boot(process);
+    } catch (error) {
+      this.#deps.clock.after(0, () => this.#onGone(process, messageOf(error)));
+    }
+  }
+
+  #boot(process: AgentProcess): void {
+    const { launch, log, start } = this.#deps;
     process.link = launch(start, {
       onMessage: (message) => {
         process.liveness.answered();
         if (message.type === "pong") this.#onPong(process, message.memoryMb);
         else if (this.#processes.has(process.id)) this.#handlers.onMessage(process, message);
       },
-      onExit: (reason) => this.#onGone(process, reason),
+      onExit: (reason) => {
+        this.#exiting.delete(process);
+        this.#onGone(process, reason);
+      },
     });
     process.liveness.start({
       send: () => process.link.send({ type: "ping" }),
@@ -75,13 +143,12 @@ export class ProcessPool {
       isLoading: () =>
         !process.isLoaded || [...process.slots.values()].some((slot) => slot.state === "warming"),
       isStopped: process.link.isStopped,
-      runDelayMs: process.link.runDelayMs,
+      cpuTimes: process.link.cpuTimes,
       onSilent: (silentMs) => {
         log.error({ agentPid: process.link.pid, silentMs }, "killing an agent process that hangs");
         this.kill(process, `the agent process hung: no answer for ${silentMs} ms`);
       },
     });
-    return process;
   }
 
   /** Ends a process. Its sessions are lost at once, not when the operating system reports the exit. */
@@ -92,28 +159,71 @@ export class ProcessPool {
 
   /** Ends a process without sessions. */
   retire(process: AgentProcess): void {
-    this.#processes.delete(process.id);
-    process.liveness.stop();
-    process.link.kill();
+    this.#remove(process);
+    // A process that loads its file hears nothing.
+    if (!process.isLoaded || process.link.exit === undefined) {
+      process.link.kill();
+      return;
+    }
+    this.#exiting.add(process);
+    process.link.exit();
+  }
+
+  /** Ends every process at once. */
+  stop(): void {
+    const all = this.all();
+    for (const process of all) this.#remove(process);
+    for (const process of [...all, ...this.#exiting]) process.link.kill();
   }
 
   #onPong(process: AgentProcess, memoryMb: number): void {
-    const { log, memoryLimitMb } = this.#deps;
+    const { log, maxSessionsPerProcess, memoryLimitMb } = this.#deps;
     process.memoryMb = memoryMb;
     const fields = { agentPid: process.link.pid, memoryMb, memoryLimitMb, served: process.served };
     if (memoryMb <= memoryLimitMb) {
+      if (!process.isUnhealthy && this.#staysBusy(process)) {
+        const fault = "an agent process stayed busy after its sessions, so it was replaced";
+        log.warn(fields, fault);
+        this.#handlers.onWorn(process, fault);
+        return;
+      }
       const hasGrown = memoryMb > GROWN * memoryLimitMb && process.served >= SERVED_TO_GROW;
-      if (!hasGrown || process.isUnhealthy) return;
-      log.warn(fields, "replacing an agent process that has grown once its sessions are over");
-      this.#handlers.onGrown(process);
+      const isWorn = process.served >= maxSessionsPerProcess;
+      if ((!hasGrown && !isWorn) || process.isUnhealthy) return;
+      const why = hasGrown ? "has grown" : "has served many sessions";
+      log.warn(fields, `replacing an agent process that ${why} once its sessions are over`);
+      this.#handlers.onWorn(process);
       return;
     }
     log.error(fields, "killing an agent process past its memory limit");
     this.kill(process, `the agent process grew to ${memoryMb} MB, past its limit of ${memoryLimitMb} MB`);
   }
 
+  /** Whether the sessions of the process have left something running that computes, such as a timer. */
+  #staysBusy(process: AgentProcess): boolean {
+    const cpu = process.link.cpuTimes?.();
+    const isIdle = process.served > 0 && [...process.slots.values()].every(isResting);
+    if (cpu === undefined || !isIdle) {
+      process.idleSince = undefined;
+      return false;
+    }
+    const atMs = this.#deps.clock.monotonic();
+    process.idleSince ??= { atMs, ...cpu };
+    const { idleSince } = process;
+    const idleMs = atMs - idleSince.atMs;
+    if (idleMs < IDLE_MS) return false;
+    process.idleSince = { atMs, ...cpu };
+    const waitedMs = cpu.waitedMs - idleSince.waitedMs;
+    return cpu.ranMs - idleSince.ranMs >= BUSY_SHARE * (idleMs - waitedMs);
+  }
+
   #onGone(process: AgentProcess, reason: string): void {
+    if (this.#remove(process)) this.#handlers.onGone(process, reason);
+  }
+
+  #remove(process: AgentProcess): boolean {
+    process.leaveLoading();
     process.liveness.stop();
-    if (this.#processes.delete(process.id)) this.#handlers.onGone(process, reason);
+    return this.#processes.delete(process.id);
   }
 }

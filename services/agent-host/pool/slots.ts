@@ -4,6 +4,7 @@ import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
 import type { Resolvers } from "../../../libs/runtime/with-resolvers.ts";
 import type { JobRequest } from "./messages.ts";
+import type { CpuTimes } from "./proc-stat.ts";
 import type { ProcessLink, ProcessLiveness } from "./supervised-process.ts";
 
 export interface AgentProcess {
@@ -11,13 +12,25 @@ export interface AgentProcess {
   readonly profile: string;
   readonly slots: Map<string, Slot>;
   readonly liveness: ProcessLiveness;
+  /** The time at which it was launched, in ms on the host's monotonic clock. */
+  readonly launchedAtMs: number;
   link: ProcessLink;
   isLoaded: boolean;
+  /** The version of the code that it has loaded. */
+  version: string | undefined;
   /** True when the process finishes its sessions and takes no more. */
   isUnhealthy: boolean;
   memoryMb: number | undefined;
+  /** The CPU time of its main thread when it had loaded the file. Undefined where that is unknown. */
+  ranMsAtLoad: number | undefined;
+  /** The number of agents that it has warmed. */
+  warmed: number;
+  /** The beginning of the present time without sessions, and the CPU times of the main thread by then. */
+  idleSince: (CpuTimes & { readonly atMs: number }) | undefined;
   /** The number of sessions that its agents have served. */
   served: number;
+  /** Lets the next process of the host load its file. */
+  leaveLoading: () => void;
 }
 
 /** The session that an agent serves. */
@@ -27,6 +40,8 @@ export interface Assignment extends AttemptRef {
   readonly takenAtMs: number;
   job: JobRequest | undefined;
   readyAtMs: number | undefined;
+  /** Resolves when the event `ready` is stored. */
+  readyStored?: Promise<void>;
   lastActiveAtMs: number;
   userJoined: boolean;
   isReleased: boolean;
@@ -56,6 +71,8 @@ export interface Slot {
   assignment: Assignment | undefined;
   /** Settles when the agent has left its room or is gone. */
   readonly left: Resolvers<void>;
-  /** Frees its place in the spawn limiter. */
+  /** Cancels the time-out of its prewarm. */
+  cancelTimeout: () => void;
+  /** Frees its place in the spawn limiter, and cancels the time-out. */
   leaveLimiter: () => void;
 }

@@ -3,6 +3,7 @@ import { median } from "../../../libs/domain/capacity.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
+import type { AgentEvent } from "./messages.ts";
 import { pickProcess, type Spread } from "./pick-slots.ts";
 import type { ProcessPool } from "./process-pool.ts";
 import type { AgentProcess, Slot } from "./slots.ts";
@@ -15,12 +16,17 @@ interface Deps {
   readonly limiter: SpawnLimiter;
   readonly processes: ProcessPool;
   readonly newId: () => string;
+  readonly prewarmTimeoutMs: number;
+  /** Called when an agent is not warm after that time. */
+  readonly onPrewarmTimeout: (slot: Slot, error: string) => void;
   /** Called when the pause after a failure is over. */
   readonly onRetry: () => void;
 }
 
 /** The number of starts that the median is taken of. */
 const WARM_UPS_KEPT = 20;
+/** How often to look whether a silent process answers again. */
+const RECHECK_MS = 1000;
 
 export class Spawner {
   readonly #deps: Deps;
@@ -68,22 +74,38 @@ export class Spawner {
       hasStandby: false,
       assignment: undefined,
       left: withResolvers(),
+      cancelTimeout: () => {},
       leaveLimiter: () => {},
     };
     process.slots.set(slot.id, slot);
     this.started += 1;
-    slot.leaveLimiter = limiter.pass(() => {
+    const leave = limiter.pass(() => {
       slot.isAdmitted = true;
-      if (process.isLoaded) process.link.send({ type: "warm", slot: slot.id });
+      if (process.isLoaded) this.#prewarm(slot);
     });
+    slot.leaveLimiter = () => {
+      slot.cancelTimeout();
+      leave();
+    };
     return slot;
   }
 
   /** Starts the admitted agents of a process that has loaded its file. */
   processLoaded(process: AgentProcess): void {
     for (const slot of process.slots.values()) {
-      if (slot.isAdmitted) process.link.send({ type: "warm", slot: slot.id });
+      if (slot.isAdmitted) this.#prewarm(slot);
     }
+  }
+
+  #prewarm(slot: Slot): void {
+    const { clock, onPrewarmTimeout, prewarmTimeoutMs } = this.#deps;
+    slot.process.link.send({ type: "warm", slot: slot.id });
+    const giveUp = () => {
+      // The process computes or gets no CPU time, and its liveness has limits for that.
+      if (slot.process.liveness.isSilent) slot.cancelTimeout = clock.after(RECHECK_MS, giveUp);
+      else onPrewarmTimeout(slot, `prewarm did not return within ${prewarmTimeoutMs} ms`);
+    };
+    slot.cancelTimeout = clock.after(prewarmTimeoutMs, giveUp);
   }
 
   succeeded(slot: Slot): void {
@@ -105,11 +127,33 @@ export class Spawner {
     });
   }
 
+  /** Ends the pause after a failure, because the file has changed. @returns false if there is no pause */
+  retryNow(): boolean {
+    if (this.#cancelRetry === undefined) return false;
+    this.stop();
+    this.#deps.onRetry();
+    return true;
+  }
+
+  /** Forgets the failures of a file that has changed. */
+  startOver(): void {
+    this.stop();
+    this.#circuitBreaker.succeeded();
+  }
+
   stop(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
   }
 }
+
+/** The end of a session whose agent could not be started. */
+export const startFailed = (error: string, retryable: boolean): AgentEvent => ({
+  type: "ended",
+  reason: "the agent could not be started",
+  error: { message: `The agent could not be started: ${error}`, retryable },
+  lost: false,
+});
 
 const MAX_FAILURES = 3;
 const FIRST_PAUSE_MS = 500;

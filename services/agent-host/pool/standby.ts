@@ -27,6 +27,8 @@ const RETRY_MS = 2000;
 export class Standby {
   readonly #deps: Deps;
   #cancelPause: (() => void) | undefined;
+  /** False once a file is known to connect again, so that a standby room saves no time. */
+  isUseful = true;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -43,6 +45,14 @@ export class Standby {
       (slot) => slot.state === "warm" && !slot.isConnectingStandby && !slot.process.isUnhealthy,
     );
     for (const slot of warm.slice(0, missing)) this.#connect(slot, this.#deps.standby);
+  }
+
+  /** For a file that connects with options of its own. */
+  stop(profile: string): void {
+    if (!this.isUseful) return;
+    this.isUseful = false;
+    this.#deps.log.info({ profile }, "the agent connects with options of its own; it is kept warm, not hot");
+    this.#deps.onChange();
   }
 
   succeeded(slot: Slot): void {

@@ -6,17 +6,22 @@ import type { Clock } from "../../../libs/runtime/clock.ts";
 import { compiledFile } from "../../../libs/runtime/compiled.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { HostToProcess, ProcessStart, ProcessToHost } from "./messages.ts";
-import { isStopped, runDelayMs } from "./proc-stat.ts";
+import { type CpuTimes, cpuTimes, isStopped, threadTimes } from "./proc-stat.ts";
+import { projectOf } from "./project.ts";
 
 export interface ProcessLink {
   readonly pid: number | undefined;
   send(message: HostToProcess): void;
   /** Ends the process at once. `onExit` is called as for any other exit. */
   kill(): void;
+  /** Lets the process end by itself, so that its exit handlers run, and kills it after a while. */
+  exit?(): void;
   /** Whether the process is stopped by a signal. Absent where that is unknown. */
   isStopped?(): boolean;
-  /** How long the process has waited for a CPU so far, in ms. Absent or undefined where that is unknown. */
-  runDelayMs?(): number | undefined;
+  /** Of the main thread. Absent or undefined where that is unknown. */
+  cpuTimes?(): CpuTimes | undefined;
+  /** Of all threads. Absent or undefined where that is unknown. */
+  threadTimes?(): CpuTimes | undefined;
 }
 
 export interface ProcessListener {
@@ -29,10 +34,14 @@ export type LaunchProcess = (start: ProcessStart, listener: ProcessListener) => 
 
 /** The native library logs an error of its data channels for every room that is left as usual. */
 const RUST_LOG = "error,livekit::rtc_engine::rtc_session=off";
-/** The last lines of standard error, for the reason of an exit. */
+/** Exit handlers of agent files may send what they have collected. */
+const EXIT_MS = 5000;
+/** The last lines of standard error and of the console, for the reason of an exit. */
 const LAST_LINES = 5;
 
-const workerLoader = pathToFileURL(compiledFile("services/agent-host/agent-process/worker-loader.ts")).href;
+const workerLoader = pathToFileURL(
+  compiledFile("services/agent-host/agent-process/loading/worker-loader.ts"),
+).href;
 
 /** Starts agent processes as child processes with this process's environment. */
 export const launchAgentProcess =
@@ -40,17 +49,21 @@ export const launchAgentProcess =
   (start, listener) => {
     const child = fork(compiledFile("services/agent-host/agent-process/main.ts"), {
       execArgv: ["--import", workerLoader],
+      cwd: projectOf(start.file),
       env: { RUST_LOG, ...process.env, PROCESS_START: JSON.stringify(start) },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "json",
     });
     const childLog = log.child({ profile: start.profile, agentPid: child.pid });
     let errors: string[] = [];
+    const keep = (line: string) => {
+      errors = [...errors.slice(1 - LAST_LINES), line];
+    };
     if (child.stdout)
       createInterface({ input: child.stdout }).on("line", (line) => logNativeLine(childLog, line));
     if (child.stderr) {
       createInterface({ input: child.stderr }).on("line", (line) => {
-        errors = [...errors.slice(1 - LAST_LINES), line];
+        keep(line);
         childLog.warn(line);
       });
     }
@@ -61,22 +74,36 @@ export const launchAgentProcess =
       const output = errors.join(" | ").slice(0, 500);
       listener.onExit(output === "" ? reason : `${reason}; last output: ${output}`);
     };
-    child.on("message", (message) => {
-      if (!isOver) listener.onMessage(message as ProcessToHost);
+    let isLoaded = false;
+    child.on("message", (message: ProcessToHost) => {
+      if (message.type === "loaded") {
+        isLoaded = true;
+        errors = [];
+      }
+      // The console of a file that exits while it loads has the reason. Later lines may belong to a session.
+      if (message.type === "log" && !isLoaded && ["warn", "error"].includes(message.line.level))
+        keep(message.line.message);
+      if (!isOver) listener.onMessage(message);
     });
     child.on("error", (error) => exit(error.message));
     child.on("exit", (code, signal) => exit(`the agent process ended (${signal ?? `exit code ${code}`})`));
+    const send = (message: HostToProcess) => {
+      if (child.connected)
+        child.send(message, (error) => error && childLog.debug({ error }, "failed to send to a process"));
+    };
     return {
       pid: child.pid,
-      send: (message) => {
-        if (child.connected)
-          child.send(message, (error) => error && childLog.debug({ error }, "failed to send to a process"));
-      },
+      send,
       kill: () => {
         child.kill("SIGKILL");
       },
+      exit: () => {
+        send({ type: "exit" });
+        setTimeout(() => child.kill("SIGKILL"), EXIT_MS).unref();
+      },
       isStopped: () => isStopped(child.pid),
-      runDelayMs: () => runDelayMs(child.pid),
+      cpuTimes: () => cpuTimes(child.pid),
+      threadTimes: () => threadTimes(child.pid),
     };
   };
 
@@ -106,10 +133,17 @@ export function logAgentLine(
   else log.debug(fields, line.message);
 }
 
-/** A process that misses this many pings counts as hung. */
-const MISSES = 3;
 /** The time that a process may be silent while it loads a file or a model, which may block it. */
 const LOADING_MS = 60_000;
+
+/**
+ * A silent process that uses no CPU time waits for something that will not come, and gets this share of the time-out. It
+ * gets a few pings in any case.
+ */
+const IDLE_SHARE = 0.25;
+const IDLE_PINGS = 3;
+/** A process whose main thread runs for this share of its silence is computing. */
+const COMPUTING_SHARE = 0.05;
 
 /**
  * A process that waits for a CPU most of the time would answer if it got one. If it were killed, its agents would have
@@ -127,38 +161,42 @@ export interface LivenessOptions {
   /** Whether the process may block for long now. */
   readonly isLoading: () => boolean;
   readonly isStopped?: (() => boolean) | undefined;
-  readonly runDelayMs?: (() => number | undefined) | undefined;
+  readonly cpuTimes?: (() => CpuTimes | undefined) | undefined;
   /** Called once, with the least time that the process was silent. */
   readonly onSilent: (silentMs: number) => void;
 }
 
 /**
- * Pings an agent process until it is silent for too long. A busy process is given time. A stopped process cannot hear
- * its callers any more, so it is detected sooner, by asking the operating system.
+ * Pings an agent process until it is silent for too long. A process that computes is given time, since LiveKit's own
+ * worker does the same. A stopped process cannot hear its callers any more, so it is detected sooner, by asking the
+ * operating system.
  */
 export class ProcessLiveness {
   readonly #clock: Clock;
   readonly #pingMs: number;
+  readonly #timeoutMs: number;
   #missed = 0;
-  /** How long the process had waited for a CPU when the first missed ping was sent. */
-  #delayBefore: number | undefined;
+  /** The CPU times of the process when the first missed ping was sent. */
+  #before: CpuTimes | undefined;
   #cancelPing: () => void = () => {};
   #cancelStopCheck: () => void = () => {};
 
-  constructor(clock: Clock, pingMs: number) {
+  /** @param timeoutMs the longest silence of a process that computes */
+  constructor(clock: Clock, { pingMs, timeoutMs }: { pingMs: number; timeoutMs: number }) {
     this.#clock = clock;
     this.#pingMs = pingMs;
+    this.#timeoutMs = timeoutMs;
   }
 
-  start({ send, isLoading, isStopped, runDelayMs, onSilent }: LivenessOptions): void {
+  start({ send, isLoading, isStopped, cpuTimes, onSilent }: LivenessOptions): void {
     if (isStopped !== undefined) this.#checkForStop(isStopped, onSilent);
     const ping = () => {
-      const allowed = isLoading() ? Math.max(MISSES, Math.ceil(LOADING_MS / this.#pingMs)) : MISSES;
-      if (this.#missed >= allowed && !this.#isStarved(runDelayMs?.(), allowed)) {
-        onSilent(this.#missed * this.#pingMs);
+      const silentMs = this.#missed * this.#pingMs;
+      if (silentMs > 0 && silentMs >= this.#limitMs(silentMs, isLoading(), cpuTimes?.())) {
+        onSilent(silentMs);
         return;
       }
-      if (this.#missed === 0) this.#delayBefore = runDelayMs?.();
+      if (this.#missed === 0) this.#before = cpuTimes?.();
       this.#missed += 1;
       send();
       this.#cancelPing = this.#clock.after(this.#pingMs, ping);
@@ -170,17 +208,25 @@ export class ProcessLiveness {
     this.#missed = 0;
   }
 
+  /** Whether the process has not answered the ping before the last one. */
+  get isSilent(): boolean {
+    return this.#missed > 1;
+  }
+
   stop(): void {
     this.#cancelPing();
     this.#cancelStopCheck();
   }
 
-  /** @param allowed the number of pings that a process which gets a CPU may miss */
-  #isStarved(delayMs: number | undefined, allowed: number): boolean {
-    if (delayMs === undefined || this.#delayBefore === undefined) return false;
-    const silentMs = this.#missed * this.#pingMs;
-    const limitMs = Math.max(STARVED_MS, STARVED_TIMES * allowed * this.#pingMs);
-    return silentMs < limitMs && delayMs - this.#delayBefore >= STARVED_SHARE * silentMs;
+  /** How long the process may be silent. */
+  #limitMs(silentMs: number, isLoading: boolean, now: CpuTimes | undefined): number {
+    const before = this.#before;
+    const timeoutMs = isLoading ? Math.max(LOADING_MS, this.#timeoutMs) : this.#timeoutMs;
+    if (now === undefined || before === undefined) return timeoutMs;
+    if (now.waitedMs - before.waitedMs >= STARVED_SHARE * silentMs)
+      return Math.max(STARVED_MS, STARVED_TIMES * timeoutMs);
+    if (isLoading || now.ranMs - before.ranMs >= COMPUTING_SHARE * silentMs) return timeoutMs;
+    return Math.max(IDLE_PINGS * this.#pingMs, IDLE_SHARE * timeoutMs);
   }
 
   #checkForStop(isStopped: () => boolean, onSilent: (silentMs: number) => void): void {
@@ -192,8 +238,8 @@ export class ProcessLiveness {
         return;
       }
       wasStopped = isStoppedNow;
-      this.#cancelStopCheck = this.#clock.after(STOP_CHECK_MS, check);
+      this.#cancelStopCheck = this.#clock.after(STOP_CHECK_MS, check, "coarse");
     };
-    this.#cancelStopCheck = this.#clock.after(STOP_CHECK_MS, check);
+    this.#cancelStopCheck = this.#clock.after(STOP_CHECK_MS, check, "coarse");
   }
 }

@@ -2,7 +2,7 @@
 import type { Entry } from "../../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
-import { isError } from "../../../libs/contracts/errors.ts";
+import { GreenroomError, isError } from "../../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer, Release, ReleaseAnswer } from "../../../libs/contracts/fleet/host.ts";
 import {
   type AttemptRef,
@@ -12,6 +12,7 @@ import {
   sessionKey,
 } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { readMetadataText } from "../../../libs/fleet/stored-texts.ts";
 import { sleep } from "../../../libs/runtime/clock.ts";
 import type { AgentPool } from "../pool/agent-pool.ts";
 import type { Slot } from "../pool/slots.ts";
@@ -40,6 +41,8 @@ export class Assignments {
   readonly #deps: Deps;
   /** By attempt, so that a late assign of an old attempt does not touch the agent of a newer one. */
   readonly #served = new Map<string, Served>();
+  /** By attempt: agents that have ended their session, and are still in its room. */
+  readonly #leaving = new Map<string, Slot>();
   /** By attempt: a repeated assign gets the same answer, even if an agent is free by then (I9). */
   readonly #answers = new Map<string, Promise<AssignAnswer>>();
   assigned = 0;
@@ -67,12 +70,15 @@ export class Assignments {
   }
 
   async handleRelease(release: Release): Promise<ReleaseAnswer> {
-    const served = this.#served.get(attemptKey(release));
-    if (served === undefined) return { released: false };
-    const { pool, slot } = served;
-    pool.release(slot, release.reason);
-    if (release.untilLeft) await Promise.race([slot.left.promise, sleep(this.#deps.clock, LEAVE_TIMEOUT_MS)]);
-    return { released: true };
+    const key = attemptKey(release);
+    const served = this.#served.get(key);
+    const { reason, untilLeft = false } = release;
+    // Only the end of the session waits for its agent.
+    served?.pool.release(served.slot, reason, !untilLeft);
+    const slot = served?.slot ?? this.#leaving.get(key);
+    if (untilLeft && slot !== undefined)
+      await Promise.race([slot.left.promise, sleep(this.#deps.clock, LEAVE_TIMEOUT_MS)]);
+    return { released: served !== undefined };
   }
 
   /** Removes the assignment of a slot that serves its session no more. */
@@ -80,7 +86,11 @@ export class Assignments {
     const { assignment } = slot;
     if (assignment === undefined) return;
     const key = attemptKey(assignment);
-    if (this.#served.get(key)?.slot === slot) this.#served.delete(key);
+    if (this.#served.get(key)?.slot !== slot) return;
+    this.#served.delete(key);
+    if (slot.state !== "closing") return;
+    this.#leaving.set(key, slot);
+    void slot.left.promise.then(() => this.#leaving.delete(key));
   }
 
   /**
@@ -103,7 +113,7 @@ export class Assignments {
     const { sessionId, attempt } = assignment;
     const reason = "the session continues elsewhere or has ended";
     this.#deps.log.warn({ sessionId, attempt, reason }, "releasing a stale assignment");
-    pool.release(slot, reason);
+    pool.release(slot, reason, true);
   }
 
   /** An unreadable record proves nothing about its session, and must not prevent the other checks. */
@@ -137,11 +147,14 @@ export class Assignments {
     if (slot === undefined)
       return { verdict: "declined", reason: `no ${requestedWarmth} agent of ${profile} is free` };
     this.#served.set(key, { pool, slot });
-    const [staleReason, resumes] = await Promise.all([
+    const [recordReason, metadata, resumes] = await Promise.all([
       this.#staleReason(assign),
+      this.#metadata(assign),
       conversations.previousFor(assign),
     ]);
-    if (staleReason !== undefined || slot.assignment?.isReleased) {
+    const staleReason =
+      recordReason ?? (metadata === undefined ? "the metadata could not be read" : undefined);
+    if (metadata === undefined || staleReason !== undefined || slot.assignment?.isReleased) {
       this.#served.delete(key);
       pool.giveBack(slot);
       return { verdict: "stale", reason: staleReason ?? "the attempt was already released" };
@@ -154,7 +167,7 @@ export class Assignments {
       token: assign.token,
       identity: assign.identity,
       user: assign.user,
-      metadata: JSON.stringify(assign.metadata),
+      metadata,
       recovering: assign.recovering,
       ...(assign.callee === undefined ? {} : { callee: assign.callee }),
       ...(resumes === undefined ? {} : { resumes }),
@@ -167,7 +180,18 @@ export class Assignments {
     for (const { pool, slot } of [...this.#served.values()]) {
       const { assignment } = slot;
       if (assignment === undefined || !isSameSession(assignment, newest)) continue;
-      if (assignment.attempt < newest.attempt) pool.release(slot, "the session has a newer attempt");
+      if (assignment.attempt < newest.attempt) pool.release(slot, "the session has a newer attempt", true);
+    }
+  }
+
+  /** Undefined if large metadata can't be read now, or was deleted. */
+  async #metadata(assign: Assign): Promise<string | undefined> {
+    try {
+      return await readMetadataText(this.#deps.bus, assign, assign.storedMetadata);
+    } catch (error) {
+      if (!(error instanceof GreenroomError)) throw error;
+      this.#deps.log.warn({ error, ...attemptRefOf(assign) }, "failed to read the metadata of a session");
+      return undefined;
     }
   }
 

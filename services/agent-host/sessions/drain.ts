@@ -87,7 +87,10 @@ export class Drain {
     const { hostId, log, migrate, pools } = this.#deps;
     const others = this.#otherHosts();
     for (const [profile, pool] of pools) {
-      const remaining = pool.busySlots().flatMap(({ assignment }) => assignment ?? []);
+      // The session of a closing agent has ended, or continues elsewhere already.
+      const remaining = pool
+        .busySlots()
+        .flatMap(({ assignment, state }) => (state === "closing" ? [] : (assignment ?? [])));
       const isMigrating = (assignment: Assignment) => this.#migrating.has(assignment);
       const free = freeAgentCount(others, profile) - remaining.filter(isMigrating).length;
       const next = remaining.filter((assignment) => !isMigrating(assignment) && !assignment.isReleased);

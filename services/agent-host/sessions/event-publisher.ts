@@ -30,11 +30,13 @@ export class EventPublisher {
     this.#deps = deps;
   }
 
-  /** Publishes an event of this host about an attempt. */
-  publish(ref: AttemptRef, event: WithoutAddress<HostEvent>): void {
+  /** Publishes an event of this host about an attempt. @returns a promise that resolves when it is stored */
+  publish(ref: AttemptRef, event: WithoutAddress<HostEvent>): Promise<void> {
     const { clock, epoch, hostId } = this.#deps;
     const address = { ...attemptRefOf(ref), host: hostId, epoch: epoch(), at: isoNow(clock) };
-    this.#track(this.#storeUntilDone({ ...event, ...address } as SessionEvent));
+    const stored = this.#storeUntilDone({ ...event, ...address } as SessionEvent);
+    this.#track(stored);
+    return stored;
   }
 
   publishLost(ref: AttemptRef, reason: string): void {

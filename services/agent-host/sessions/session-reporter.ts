@@ -23,6 +23,10 @@ interface Deps {
 type InRoom = Extract<AgentEvent, { type: "joined" | "ready" }>;
 type LogEvent = Extract<AgentEvent, { type: "log" }>;
 
+/** The pauses after an agent file declined its session for the first time, and after many times. */
+const FIRST_PAUSE_MS = 200;
+const MAX_PAUSE_MS = 5000;
+
 export class SessionReporter {
   readonly #deps: Deps;
   readonly #graceTimers = new Map<Slot, () => void>();
@@ -39,12 +43,18 @@ export class SessionReporter {
     if (assignment === undefined) return;
     const { profile } = slot.process;
     switch (event.type) {
+      case "declined":
+        this.#onDeclined(slot, event.reason);
+        return;
       case "joined":
         this.#onInRoom(slot, event);
         return;
       case "ready":
         assignment.readyAtMs = clock.monotonic();
         this.#onInRoom(slot, event);
+        return;
+      case "started":
+        this.#onStarted(slot);
         return;
       case "user":
         if (event.present) assignment.userJoined = true;
@@ -77,8 +87,20 @@ export class SessionReporter {
     }
   }
 
+  /** Nothing failed, so the session waits for another agent, longer each time. */
+  #onDeclined(slot: Slot, reason: string): void {
+    const { assignment } = slot;
+    this.#noteEnd(slot, "ended", reason);
+    if (assignment?.isReleased === false) {
+      const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (assignment.attempt - 1));
+      void this.#deps.events.publish(assignment, { type: "provider_declined", reason, pauseMs });
+    }
+    this.#free(slot);
+  }
+
   /** Logs before it publishes, so that in the log the cause comes before its effect. */
-  #onInRoom(slot: Slot, { type, room, identity }: InRoom): void {
+  #onInRoom(slot: Slot, event: InRoom): void {
+    const { type, room, identity } = event;
     const { clock, events, log } = this.#deps;
     const { assignment } = slot;
     if (assignment === undefined) return;
@@ -89,7 +111,24 @@ export class SessionReporter {
     const tookMs = Math.round(clock.monotonic() - assignment.takenAtMs);
     if (type === "joined") assignment.joinMs = tookMs;
     else assignment.readyMs = tookMs;
-    events.publish(assignment, { type, room, identity, warm: warmth, tookMs });
+    const { version } = slot.process;
+    const inRoom = { room, identity, warm: warmth, tookMs, ...(version === undefined ? {} : { version }) };
+    if (event.type === "joined") void events.publish(assignment, { type: "joined", ...inRoom });
+    else
+      assignment.readyStored = events.publish(assignment, {
+        type: "ready",
+        ...inRoom,
+        ...(event.awaitingUser === undefined ? {} : { awaitingUser: true }),
+      });
+  }
+
+  /** Publishes the event after `ready`, because it has no meaning before that. */
+  #onStarted({ assignment }: Slot): void {
+    if (assignment === undefined) return;
+    const publish = () => {
+      if (!assignment.isReleased) void this.#deps.events.publish(assignment, { type: "agent_started" });
+    };
+    void Promise.resolve(assignment.readyStored).then(publish);
   }
 
   /** A user who lost the connection may come back within the grace period. A user who hung up has left. */
@@ -99,7 +138,7 @@ export class SessionReporter {
     if (isPresent || slot.assignment?.userJoined !== true) return;
     const cancel = clock.after(hungUp ? 0 : userRejoinGraceMs, () => {
       this.#graceTimers.delete(slot);
-      if (slot.assignment?.isReleased === false) events.publish(slot.assignment, { type: "user_left" });
+      if (slot.assignment?.isReleased === false) void events.publish(slot.assignment, { type: "user_left" });
     });
     this.#graceTimers.set(slot, cancel);
   }
@@ -108,7 +147,7 @@ export class SessionReporter {
     this.#noteEnd(slot, lost ? "lost" : "ended", error?.message ?? reason);
     if (lost) this.#publishLost(slot, reason);
     else if (slot.assignment !== undefined) {
-      this.#deps.events.publish(slot.assignment, {
+      void this.#deps.events.publish(slot.assignment, {
         type: "agent_ended",
         reason,
         ...(error === undefined ? {} : { error: error.message }),

@@ -43,6 +43,7 @@ const columns: readonly [name: string, of: (call: CallRecord) => Cell][] = [
   ["tts_characters", (call) => call.metrics.characters],
   ["heard_ms", (call) => call.metrics.heardMs],
   ["spoken_ms", (call) => call.metrics.spokenMs],
+  ["version", (call) => call.version],
 ];
 
 export const csvHeader = (): string => `${columns.map(([name]) => name).join(",")}\r\n`;

@@ -8,6 +8,7 @@ import { type CallRange, daysOf } from "./call-range.ts";
 interface CallFilter {
   readonly profile?: string | undefined;
   readonly outcome?: CallRecord["outcome"] | undefined;
+  readonly version?: string | undefined;
 }
 
 export interface CallsOf {
@@ -90,9 +91,10 @@ export async function* allCalls({ bus, tenant, range, filter }: CallsOf): AsyncG
   }
 }
 
-const fits = (call: CallRecord, range: CallRange, { profile, outcome }: CallFilter): boolean =>
+const fits = (call: CallRecord, range: CallRange, { profile, outcome, version }: CallFilter): boolean =>
   (profile === undefined || call.profile === profile) &&
   (outcome === undefined || call.outcome === outcome) &&
+  (version === undefined || call.version === version) &&
   range.includes(call.endedAt);
 
 const writeCursor = ({ day, before }: Position): string => `${day}.${before}`;

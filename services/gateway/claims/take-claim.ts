@@ -15,6 +15,7 @@ import { type SessionRef, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { handoffEvents } from "../../../libs/contracts/streams.ts";
 import { sha256 } from "../../../libs/domain/ids.ts";
+import { metadataOf } from "../../../libs/fleet/stored-texts.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
@@ -106,7 +107,7 @@ async function answerClaim(
     room,
     identity,
     user: record.user,
-    metadata: record.metadata,
+    metadata: await metadataOf(gateway.bus, record),
     recovering: record.recovering,
   };
 }

@@ -8,14 +8,22 @@ import {
   type ProfileHealth,
   type ServiceHealth,
 } from "../../../libs/contracts/fleet/http.ts";
-import { isExternal } from "../../../libs/contracts/providers/provider.ts";
+import { isExternal, NO_WORKER } from "../../../libs/contracts/providers/provider.ts";
 import type { ProviderRules } from "../../../libs/contracts/providers/provider-rules.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import type { HistoryEntry, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { busyAgents } from "../../../libs/domain/capacity.ts";
 import type { SessionView } from "../../../libs/fleet/session-view.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
-import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/profiles.ts";
+import {
+  defaultProfile,
+  knownProfiles,
+  liveHosts,
+  loadingForMs,
+  profileOn,
+  versionsOf,
+} from "../sessions/profiles.ts";
 import { statusOf } from "../sessions/public-session.ts";
 import type { ServiceWatch } from "./service-watch.ts";
 
@@ -121,12 +129,14 @@ const RANK = ["running", "failed", "disabled", "stopped"] as const;
 function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealth {
   const states = profileOn(hosts, name);
   const status = RANK.find((rank) => states.some((state) => state.status === rank)) ?? "stopped";
+  const loading = status === "stopped" ? loadingForMs(states) : undefined;
   const error = states.find((state) => state.error !== undefined)?.error;
   const sum = (of: "warm" | "hot" | "warming" | "busy" | "max") =>
     states.reduce((all, state) => all + state[of], 0);
   return {
-    status,
+    ...(loading === undefined ? { status } : { status: "loading", loadingForMs: loading }),
     ...(error === undefined ? {} : { error }),
+    versions: versionsOf(states),
     warm: sum("warm"),
     hot: sum("hot"),
     warming: sum("warming"),
@@ -136,8 +146,8 @@ function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealt
 }
 
 /**
- * The health by profile, for the first provider of each. Only the provider knows whether it has agents, so a profile
- * counts as running while the providers service is running.
+ * The health by profile, for the first provider of each. Only the provider knows whether it has agents. A profile
+ * counts as running while the providers service is running, unless its newest session found no worker.
  */
 function providerProfiles(
   rules: ProviderRules,
@@ -145,21 +155,21 @@ function providerProfiles(
   sessions: Pick<SessionView, "all">,
 ): Record<string, ProfileHealth> {
   const profiles: Record<string, ProfileHealth> = {};
-  for (const { profile, provider } of rules) {
+  for (const { profile, provider, name } of rules) {
     if (!isExternal(provider) || profiles[profile] !== undefined) continue;
-    const states = sessions
+    const records = sessions
       .all()
-      .filter(({ record }) => record.profile === profile && record.provider === provider)
-      .map(({ record }) => record.state);
-    const isUp = service.status === "running";
+      .map(({ record }) => record)
+      .filter((record) => record.profile === profile && record.provider === provider);
+    const states = records.map(({ state }) => state);
+    const error =
+      service.status === "running"
+        ? withoutWorker(records, name)
+        : "The providers service is not running. Start it with `npm run providers`.";
     profiles[profile] = {
       provider,
-      status: isUp ? "running" : "failed",
-      ...(isUp
-        ? {}
-        : {
-            error: "The providers service is not running. Start it with `npm run providers`.",
-          }),
+      status: error === undefined ? "running" : "failed",
+      ...(error === undefined ? {} : { error }),
       warm: 0,
       hot: 0,
       warming: states.filter((state) => state === "dispatched" || state === "joined").length,
@@ -168,6 +178,20 @@ function providerProfiles(
     };
   }
   return profiles;
+}
+
+/** Why LiveKit has no worker, by the newest attempt of any session that found or lacked one. For display only. */
+function withoutWorker(records: readonly SessionRecord[], agentName: string): string | undefined {
+  let newest: HistoryEntry | undefined;
+  for (const { history } of records) {
+    const entry = history.findLast(
+      ({ state, reason }) => state === "joined" || state === "ready" || reason?.includes(NO_WORKER),
+    );
+    if (entry !== undefined && entry.at >= (newest?.at ?? "")) newest = entry;
+  }
+  return newest?.reason?.includes(NO_WORKER)
+    ? `No worker took the last job. Start a LiveKit worker with the agent name ${agentName}, or one with less load.`
+    : undefined;
 }
 
 /** Unhealthy: no session can be served. Degraded: some sessions can't be served, or no janitor is running. */

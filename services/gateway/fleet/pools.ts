@@ -1,21 +1,32 @@
-// GET /api/pools and POST /api/pool/resize: the target and the present size of each pool.
+// The routes of pools: their target and present size, and the canary of a profile.
 import { pools } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import {
+  CanaryParams,
+  CanaryRequest,
+  PoolAnswer,
   type PoolState,
   PoolsAnswer,
-  ResizeAnswer,
   ResizeRequest,
 } from "../../../libs/contracts/fleet/http.ts";
 import type { PoolTarget } from "../../../libs/contracts/fleet/pool.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
-import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/profiles.ts";
+import {
+  defaultProfile,
+  knownProfiles,
+  liveHosts,
+  loadingForMs,
+  profileOn,
+  versionsOf,
+} from "../sessions/profiles.ts";
 
 /** Concurrent writes are rare, and each takes milliseconds. */
 const MAX_TRIES = 8;
+
+const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
 
 export function poolRoutes(app: Routes, gateway: Gateway): void {
   app.get(
@@ -48,16 +59,65 @@ export function poolRoutes(app: Routes, gateway: Gateway): void {
           "`size` counts for the whole fleet. The hosts distribute it among themselves within a second.",
         tags: ["fleet"],
         body: ResizeRequest,
-        response: { 200: ResizeAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+        response: { 200: PoolAnswer, ...errors },
       },
     },
     async ({ body }) => {
       const profile = profileToResize(gateway, body.profile);
-      const target = await resize(gateway, profile, body.size, body.hot);
+      const target = await change(gateway, profile, (present) => resized(present, body.size, body.hot));
       return {
         success: true as const,
         pool: poolState(gateway.hosts.all(), profile, target),
         message: `The fleet keeps ${target.min} agents of "${profile}" ready, ${target.hot} of them hot.`,
+      };
+    },
+  );
+  canaryRoutes(app, gateway);
+}
+
+function canaryRoutes(app: Routes, gateway: Gateway): void {
+  app.put(
+    "/api/pools/:profile/canary",
+    {
+      schema: {
+        summary: "Set the canary of a profile",
+        description:
+          "`share` of the new sessions prefer hosts with this version of the agent code, and the others prefer hosts without it. If these have no free agent, a session gets any other. Running sessions stay.",
+        tags: ["fleet"],
+        params: CanaryParams,
+        body: CanaryRequest,
+        response: { 200: PoolAnswer, ...errors },
+      },
+    },
+    async ({ params: { profile }, body }) => {
+      const pool = poolState(
+        gateway.hosts.all(),
+        profile,
+        await change(gateway, profile, (target) => ({ ...target, canary: body })),
+      );
+      const percent = Math.round(body.share * 10_000) / 100;
+      const missing = pool.versions.includes(body.version) ? "" : " No host has this version now.";
+      const message = `${percent} % of the new sessions of "${profile}" prefer version ${body.version}.${missing}`;
+      return { success: true as const, pool, message };
+    },
+  );
+  app.delete(
+    "/api/pools/:profile/canary",
+    {
+      schema: {
+        summary: "Remove the canary of a profile",
+        description: "The version then plays no part in the choice of a host. Running sessions stay.",
+        tags: ["fleet"],
+        params: CanaryParams,
+        response: { 200: PoolAnswer, ...errors },
+      },
+    },
+    async ({ params: { profile } }) => {
+      const target = await change(gateway, profile, ({ canary: _, ...rest }) => rest);
+      return {
+        success: true as const,
+        pool: poolState(gateway.hosts.all(), profile, target),
+        message: `"${profile}" has no canary.`,
       };
     },
   );
@@ -73,16 +133,15 @@ function profileToResize(gateway: Gateway, requested: string | undefined): strin
 }
 
 /** Writes the new target by compare-and-set. Retries after a concurrent write. */
-async function resize(
+async function change(
   gateway: Gateway,
   profile: string,
-  size: number,
-  hot: number | undefined,
+  to: (present: PoolTarget) => PoolTarget,
 ): Promise<PoolTarget> {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     const entry = await gateway.bus.kv.get(pools, profile);
     if (entry === undefined) throw unknownPool(gateway, profile);
-    const target = resized(entry.value, size, hot);
+    const target = to(entry.value);
     if ((await gateway.bus.kv.update(pools, target, entry.revision)) !== undefined) return target;
   }
   throw new GreenroomError(
@@ -122,11 +181,14 @@ function unknownPool(gateway: Gateway, profile: string): GreenroomError {
 function poolState(hosts: readonly HostRecord[], profile: string, target: PoolTarget | undefined): PoolState {
   const states = profileOn(liveHosts(hosts), profile);
   const sum = (of: "warm" | "hot" | "warming" | "busy") => states.reduce((all, state) => all + state[of], 0);
+  const loading = loadingForMs(states);
   const { profile: _, ...numbers } = target ?? { profile };
   return {
     profile,
     target: target === undefined ? null : (numbers as Omit<PoolTarget, "profile">),
     present: { warm: sum("warm"), hot: sum("hot"), warming: sum("warming"), busy: sum("busy") },
     hosts: states.filter(({ status }) => status === "running").length,
+    versions: versionsOf(states),
+    ...(loading === undefined ? {} : { loadingForMs: loading }),
   };
 }

@@ -1,21 +1,27 @@
 // Serves the page at / with its files and the API's documentation, and limits what a browser may load.
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import helmet from "@fastify/helmet";
 import fastifyStatic from "@fastify/static";
 import swaggerUi from "@fastify/swagger-ui";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
+import { assetFile } from "../../../libs/runtime/compiled.ts";
 import type { Routes } from "./routes.ts";
 
-const publicDir = fileURLToPath(new URL("./public/", import.meta.url));
-const livekitClientDir = dirname(createRequire(import.meta.url).resolve("livekit-client"));
+const publicDir = assetFile("services/gateway/http/public/");
+const { resolve } = createRequire(import.meta.url);
+const livekitClientDir = dirname(resolve("livekit-client"));
+const swaggerUiDir = join(dirname(resolve("@fastify/swagger-ui")), "static");
 const LIVEKIT_CLIENT = "livekit-client.esm.mjs";
 
 export function servePage(app: Routes): void {
   app.register(fastifyStatic, { root: publicDir, prefix: "/", index: "index.html", wildcard: false });
   app.register(swaggerUi, {
     routePrefix: "/docs",
+    // The package's defaults are relative to its own code, which a bundle moves.
+    baseDir: swaggerUiDir,
+    logo: { type: "image/svg+xml", content: readFileSync(join(swaggerUiDir, "logo.svg")) },
     theme: { title: "Greenroom API" },
     uiConfig: { layout: "BaseLayout", docExpansion: "list", defaultModelsExpandDepth: 0 },
   });

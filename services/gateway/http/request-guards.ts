@@ -1,10 +1,16 @@
 // Checks that apply to every request before its route.
 import type { FastifyInstance } from "fastify";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { METADATA_DEPTH_MAX } from "../../../libs/contracts/sessions/session.ts";
 import { isDeeperThan } from "../../../libs/contracts/validation.ts";
+import type { Gateway } from "../context.ts";
 
-/** Deeper than any sensible metadata, and far below the depth at which a recursive check overflows the stack. */
-const MAX_DEPTH = 32;
+/** Space for LiveKit's largest metadata in two places, each a JSON text inside JSON. */
+const METADATA_BODY_BYTES = 2 * 1024 * 1024;
+
+/** The limit of the requests that hold metadata. */
+export const metadataBodyLimit = ({ config }: Pick<Gateway, "config">): number =>
+  Math.max(config.GREENROOM_BODY_LIMIT_BYTES, METADATA_BODY_BYTES);
 
 export function guardRequests(app: FastifyInstance, isStopping: () => boolean): void {
   const parseJson = app.getDefaultJsonParser("error", "error");
@@ -32,13 +38,13 @@ export function guardRequests(app: FastifyInstance, isStopping: () => boolean): 
     if (isTooDeep(request.body)) {
       throw new GreenroomError(
         "invalid_request",
-        `body: nested too deeply. The maximum is ${MAX_DEPTH} levels.`,
+        `body: nested too deeply. The maximum is ${METADATA_DEPTH_MAX} levels.`,
       );
     }
   });
 }
 
-export const isTooDeep = (value: unknown): boolean => isDeeperThan(MAX_DEPTH, value);
+export const isTooDeep = (value: unknown): boolean => isDeeperThan(METADATA_DEPTH_MAX, value);
 
 /**
  * The maximum for all requests. A bulk request is read as fast as its tasks can be stored, so it takes longer than

@@ -1,7 +1,8 @@
 // Creates a session: finds the one of a repeated request, or asks for admission and stores a new request.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { ProviderName } from "../../../libs/contracts/providers/provider.ts";
-import type { Requested } from "../../../libs/contracts/sessions/session.ts";
+import type { JobMetadata, Requested } from "../../../libs/contracts/sessions/session.ts";
+import type { Participant } from "../../../libs/contracts/sessions/stored-text.ts";
 import { sessionEvents, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
 import { fingerprint } from "../../../libs/domain/ids.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
@@ -10,23 +11,28 @@ import { SessionError } from "../http/errors.ts";
 import { admitStart, type Refusal } from "./admit-start.ts";
 import { type Found, findSession } from "./find-session.ts";
 import { toPublicSession } from "./public-session.ts";
+import { refsOf, saveTexts, type Texts, textsOf } from "./store-text.ts";
 
 /** A session whose record was not seen for this long no longer counts against the wait queue. */
 const FORGET_ACCEPTED_MS = 60_000;
 
-export type CreateSessionInput = Pick<Requested, "user" | "metadata"> & {
-  readonly sessionId: string;
-  readonly profile: string | undefined;
-  readonly provider: ProviderName | undefined;
-  readonly room: string | undefined;
-  /** True when no other session may have the room. */
-  readonly isRoomExclusive: boolean;
-  readonly maxDurationMs: number | undefined;
-  /** The request body of the client, for its fingerprint. */
-  readonly requestBody: unknown;
-  /** True for an id that repeated or concurrent requests share. */
-  readonly isIdempotent: boolean;
-};
+export type CreateSessionInput = Pick<Requested, "user"> &
+  JobMetadata & {
+    readonly sessionId: string;
+    readonly profile: string | undefined;
+    readonly provider: ProviderName | undefined;
+    readonly room: string | undefined;
+    /** True when no other session may have the room. */
+    readonly isRoomExclusive: boolean;
+    readonly maxDurationMs: number | undefined;
+    readonly deleteRoom?: boolean | undefined;
+    /** For each token of the session's user. */
+    readonly participant?: Participant;
+    /** The request body of the client, for its fingerprint. */
+    readonly requestBody: unknown;
+    /** True for an id that repeated or concurrent requests share. */
+    readonly isIdempotent: boolean;
+  };
 
 export interface CreatedSession extends Found {
   /** True when an earlier request with the same body had created the session. */
@@ -53,6 +59,7 @@ export async function createSession(gateway: Gateway, input: CreateSessionInput)
   const decision = admitStart(gateway, { sessionId, profile, provider, exclusiveRoom });
   if ("refused" in decision) throw refusalError(decision);
   const { agent, estimateMs } = decision.admitted;
+  const texts = textsOf(input);
   const requested: Requested = {
     type: "requested",
     tenant: gateway.tenant,
@@ -61,15 +68,18 @@ export async function createSession(gateway: Gateway, input: CreateSessionInput)
     ...agent,
     user: input.user,
     metadata: input.metadata,
+    ...(input.metadataText === undefined ? {} : { metadataText: input.metadataText }),
+    ...refsOf(texts),
     requestHash,
     ...(room === undefined ? {} : { room }),
     ...(input.maxDurationMs === undefined ? {} : { maxDurationMs: input.maxDurationMs }),
+    ...(input.deleteRoom ? { deleteRoom: true } : {}),
   };
-  const replayed = await storeRequest(gateway, requested, input.isIdempotent);
+  const replayed = await storeRequest(gateway, requested, texts, input.isIdempotent);
   return { record: toPublicSession(requested), revision: 0, replayed, estimateMs };
 }
 
-function refusalError({ refused: code, message, retryAfterMs, sessionId }: Refusal): GreenroomError {
+export function refusalError({ refused: code, message, retryAfterMs, sessionId }: Refusal): GreenroomError {
   const options = retryAfterMs === undefined ? {} : { retryAfterMs };
   return sessionId === undefined
     ? new GreenroomError(code, message, options)
@@ -77,7 +87,12 @@ function refusalError({ refused: code, message, retryAfterMs, sessionId }: Refus
 }
 
 /** @returns true when the stream had the request already */
-async function storeRequest(gateway: Gateway, requested: Requested, isIdempotent: boolean): Promise<boolean> {
+async function storeRequest(
+  gateway: Gateway,
+  requested: Requested,
+  texts: Texts,
+  isIdempotent: boolean,
+): Promise<boolean> {
   const { sessionId } = requested;
   // Only one stream can order two concurrent requests, so idempotent ones wait until the stream has a leader.
   const channel = isIdempotent ? sessionEventsWithoutOverflow : sessionEvents;
@@ -92,6 +107,7 @@ async function storeRequest(gateway: Gateway, requested: Requested, isIdempotent
   const unfollow = gateway.subscriptions.follow(sessionId, () => stopCounting());
   const cancel = gateway.clock.after(FORGET_ACCEPTED_MS, () => stopCounting());
   try {
+    if (requested.stored !== undefined) await saveTexts(gateway.bus, requested, texts);
     const { duplicate } = await gateway.bus.streams.publish(channel, requested);
     if (gateway.sessions.get(gateway.tenant, sessionId) !== undefined) stopCounting();
     if (duplicate) await refuseOtherStoredBody(gateway, requested);

@@ -1,6 +1,5 @@
 // POST /api/session/:id/end: requests the end of a session, and waits briefly for it.
-import { z } from "zod";
-import { EndAnswer, ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { EndAnswer, EndRequest, ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
@@ -20,19 +19,23 @@ export function endSessionRoute(app: Routes, gateway: Gateway): void {
         description: "Answers 200 if the session has ended, now or before, and 202 if this takes longer.",
         tags: ["sessions"],
         params: SessionParams,
-        body: z.strictObject({}),
+        body: EndRequest,
         response: { 200: EndAnswer, 202: EndAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
       },
     },
-    async ({ params }, reply) => {
-      const answer = await endSession(gateway, params.id);
+    async ({ body, params }, reply) => {
+      const answer = await endSession(gateway, params.id, body);
       return reply.code(answer.status === "ended" ? 200 : 202).send(answer);
     },
   );
 }
 
 /** @throws GreenroomError not_found, storage_full, storage_unavailable */
-export async function endSession(gateway: Gateway, sessionId: string): Promise<EndAnswer> {
+export async function endSession(
+  gateway: Gateway,
+  sessionId: string,
+  { deleteRoom = false }: EndRequest = {},
+): Promise<EndAnswer> {
   let { record } = await requireSession(gateway, sessionId);
   if (record.state !== "ended") {
     await gateway.bus.streams.publish(sessionEvents, {
@@ -42,6 +45,7 @@ export async function endSession(gateway: Gateway, sessionId: string): Promise<E
       at: isoNow(gateway.clock),
       endedReason: "completed",
       reason: "ended by the API",
+      ...(deleteRoom ? { deleteRoom } : {}),
     });
     const seen = await gateway.subscriptions.until(sessionId, isEnded, WAIT_FOR_END_MS);
     record = seen?.record ?? record;

@@ -3,23 +3,21 @@ import { GreenroomError, isError, messageOf } from "../../../libs/contracts/erro
 import { inboundProfileOf } from "../../../libs/contracts/sessions/inbound-rooms.ts";
 import type { RoomInfo } from "../../../libs/livekit/rooms.ts";
 import type { Arrival } from "../../../libs/livekit/webhooks.ts";
-import { repeat } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
+import { liveSessionIn } from "./ensure-session.ts";
 import { sessionIdOfKey } from "./session-ids.ts";
 import { startSession } from "./start-session.ts";
 
-/** Finds rooms whose webhook was lost. */
-const SWEEP_MS = 5000;
+/** The profile that serves a room of another system. */
+export const inboundProfile = (gateway: Gateway, room: string): string | undefined =>
+  inboundProfileOf(gateway.config.GREENROOM_INBOUND_ROOMS, room);
 
 /**
- * Starts a session in the room of an arrival if GREENROOM_INBOUND_ROOMS contains the room and it has no session. Repeated
- * webhooks, other gateways and further participants all lead to the same session.
+ * Starts the session of an inbound room.
  * @throws GreenroomError for a retryable failure, so that LiveKit repeats its webhook
  */
-export async function handleArrival(gateway: Gateway, arrival: Arrival): Promise<void> {
+export async function startInbound(gateway: Gateway, arrival: Arrival, profile: string): Promise<void> {
   const { room, identity, name, attributes } = arrival;
-  const profile = inboundProfileOf(gateway.config.GREENROOM_INBOUND_ROOMS, room);
-  if (profile === undefined || hasSession(gateway, room)) return;
   const from = attributes["sip.phoneNumber"];
   const to = attributes["sip.trunkPhoneNumber"];
   const call = from === undefined && to === undefined ? {} : { call: { from: from ?? "", to: to ?? "" } };
@@ -44,37 +42,15 @@ export async function handleArrival(gateway: Gateway, arrival: Arrival): Promise
   }
 }
 
-/** Regularly looks for rooms in which somebody waits. @returns a function that stops it */
-export function sweepInboundRooms(gateway: Gateway): () => void {
-  const { clock, log, config, livekit } = gateway;
-  if (config.GREENROOM_INBOUND_ROOMS.length === 0 || livekit === undefined) return () => {};
-  const look = async () => {
-    for (const room of await livekit.rooms.list()) if (isUnanswered(gateway, room)) await answerRoom(room);
-  };
-  const answerRoom = async ({ name: room, createdAtS }: RoomInfo) => {
-    const person = (await livekit.rooms.participants(room)).find(({ isAgent }) => !isAgent);
-    if (person === undefined) return;
-    const { identity, attributes = {} } = person;
-    await handleArrival(gateway, { room, createdAtS, identity, attributes });
-  };
-  return repeat(clock, SWEEP_MS, look, (error) =>
-    log.debug(
-      { reason: messageOf(error), retrying: true },
-      "failed to look for rooms in which somebody waits",
-    ),
+/** Whether an inbound room with somebody in it never had a session. */
+export function isInboundUnanswered(gateway: Gateway, { name, createdAtS, participants }: RoomInfo): boolean {
+  if (participants === 0 || inboundProfile(gateway, name) === undefined) return false;
+  const own = sessionIdOfKey(gateway.tenant, keyOf({ room: name, createdAtS }));
+  // A room gets no other session after its first one has ended.
+  return (
+    gateway.sessions.get(gateway.tenant, own) === undefined && liveSessionIn(gateway, name) === undefined
   );
 }
-
-function isUnanswered(gateway: Gateway, { name, createdAtS, participants }: RoomInfo): boolean {
-  if (participants === 0 || inboundProfileOf(gateway.config.GREENROOM_INBOUND_ROOMS, name) === undefined)
-    return false;
-  const own = sessionIdOfKey(gateway.tenant, keyOf({ room: name, createdAtS }));
-  // If the room's session has ended, the room is being deleted and gets no other session.
-  return gateway.sessions.get(gateway.tenant, own) === undefined && !hasSession(gateway, name);
-}
-
-const hasSession = (gateway: Gateway, room: string): boolean =>
-  gateway.sessions.all().some(({ record }) => record.room === room && record.state !== "ended");
 
 /** The idempotency key of an arrival. Every gateway derives the same session from it. */
 const keyOf = ({ room, createdAtS }: Pick<Arrival, "room" | "createdAtS">): string =>

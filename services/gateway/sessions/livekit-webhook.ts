@@ -6,10 +6,11 @@ import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import { createWebhooks } from "../../../libs/livekit/webhooks.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
-import { handleArrival } from "./inbound-rooms.ts";
+import { handleArrival, handleRoomStarted } from "./arrivals.ts";
+import { handleDeparture } from "./departures.ts";
 
-/** Events carry the room's and the participant's metadata, which may be large. */
-const BODY_LIMIT_BYTES = 256 * 1024;
+/** An event may carry the metadata of the room and of a participant, 512 KiB each as JSON text in JSON, and attributes. */
+const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
 export function livekitWebhookRoute(app: Routes, gateway: Gateway): void {
   app.register(async (scope: Routes) => {
@@ -40,7 +41,12 @@ export function livekitWebhookRoute(app: Routes, gateway: Gateway): void {
         const text = typeof body === "string" ? body : "";
         const received = await webhooks.receive(text, headers.authorization);
         if (received !== undefined) gateway.bus.core.publishTransient(roomEvents, received.event);
+        if (received?.event.event === "room_started") await handleRoomStarted(gateway, received.event.room);
         if (received?.arrival !== undefined) await handleArrival(gateway, received.arrival);
+        if (received?.leaver !== undefined)
+          void handleDeparture(gateway, received.event.room, received.leaver).catch((error: unknown) =>
+            gateway.log.warn({ error }, "failed to end the session of a user who has left"),
+          );
         return { success: true as const };
       },
     );

@@ -18,6 +18,9 @@ export interface LoadMonitor {
 }
 
 const MEASURE_MS = 1000;
+/** A store that is less than half full is asked for its usage in every fifth measurement. */
+const NEARLY_FULL = 0.5;
+const USAGE_EVERY = 5;
 
 export function createLoadMonitor({ bus, clock }: { bus: Bus; clock: Clock }): LoadMonitor {
   let load: Load = { eventLoopLagMs: 0, storeUsage: 0 };
@@ -25,8 +28,12 @@ export function createLoadMonitor({ bus, clock }: { bus: Bus; clock: Clock }): L
     current: () => load,
     async watch() {
       const lag = startLagMeter();
+      let measurements = 0;
       const measure = async () => {
         load = { ...load, eventLoopLagMs: lag.read().medianMs };
+        const isUsageDue = measurements % USAGE_EVERY === 0 || load.storeUsage >= NEARLY_FULL;
+        measurements += 1;
+        if (!isUsageDue) return;
         const usage = [await bus.admin.usageRatio(sessionEvents), await bus.admin.usageRatio(sessions)];
         load = { ...load, storeUsage: Math.max(...usage) };
       };

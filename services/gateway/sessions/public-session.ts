@@ -1,7 +1,12 @@
 // The public part of a session's record.
 import { roomOf } from "../../../libs/contracts/ids.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
-import type { Session, SessionStatus, SessionSummary } from "../../../libs/contracts/sessions/http.ts";
+import type {
+  AgentState,
+  Session,
+  SessionStatus,
+  SessionSummary,
+} from "../../../libs/contracts/sessions/http.ts";
 import type { Requested, SessionRecord, SessionState } from "../../../libs/contracts/sessions/session.ts";
 import type { Gateway } from "../context.ts";
 import { waitingWith } from "./capacity.ts";
@@ -10,7 +15,7 @@ import { startupTimingsOf } from "./startup-timings.ts";
 /** The public part of a record. A session that was just accepted has it too. */
 export type PublicSession = Omit<
   SessionRecord,
-  "v" | "writeId" | "deadlineMs" | "maxAttempts" | "backoffMs" | "avoid" | "metadata"
+  "v" | "writeId" | "deadlineMs" | "maxAttempts" | "backoffMs" | "avoid" | "metadata" | "metadataText"
 >;
 
 export const statusOf = (state: SessionState): SessionStatus =>
@@ -28,6 +33,7 @@ export const toPublicSession = (requested: Requested): PublicSession => ({
   room: requested.room ?? roomOf(requested.sessionId),
   roomIsNamed: requested.room !== undefined,
   user: requested.user,
+  ...(requested.stored === undefined ? {} : { stored: requested.stored }),
   requestHash: requested.requestHash,
   recovering: false,
   history: [{ state: "requested", at: requested.at, attempt: 1 }],
@@ -57,14 +63,17 @@ export function summarize(gateway: Gateway, record: PublicSession): SessionSumma
     startupTime: startupTimeOf(record),
     prewarmed: isPrewarmed(record),
     warm: record.warm ?? null,
+    version: record.version ?? null,
     attempt: record.attempt,
     failures: record.failures,
+    agentState: agentStateOf(record),
     recovering: record.recovering,
     host: record.host ?? null,
     room: isRoomSettled(record) || record.state === "ended" ? record.room : null,
     ...(record.endedReason === undefined ? {} : { endedReason: record.endedReason }),
     ...(record.fault === undefined ? {} : { fault: record.fault }),
     ...(queue === undefined ? {} : { queue }),
+    ...(record.stored?.metadata === undefined ? {} : { metadataBytes: record.stored.metadata.bytes }),
   };
 }
 
@@ -74,6 +83,11 @@ export const describe = (gateway: Gateway, record: PublicSession): Session => ({
   timings: record.timings,
   startupTimings: startupTimingsOf(record, gateway.clock.now()),
 });
+
+const agentStateOf = ({ awaitingUser, state }: PublicSession): AgentState | null => {
+  if (state !== "ready") return null;
+  return awaitingUser === true ? "awaiting_user" : "started";
+};
 
 export const isPrewarmed = ({ warm }: PublicSession): boolean => warm === "hot" || warm === "warm";
 

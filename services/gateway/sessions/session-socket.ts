@@ -129,7 +129,11 @@ class SocketClient {
         return;
       }
       case "end":
-        this.#send({ type: "session", ...mark, ...(await endSession(this.#gateway, request.sessionId)) });
+        this.#send({
+          type: "session",
+          ...mark,
+          ...(await endSession(this.#gateway, request.sessionId, request)),
+        });
     }
   }
 

@@ -2,9 +2,11 @@
 import { z } from "zod";
 import type { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { ErrorAnswer, StartAnswer, StartRequest } from "../../../libs/contracts/sessions/http.ts";
+import { jobMetadataOf } from "../../../libs/contracts/sessions/session.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
+import { metadataBodyLimit } from "../http/request-guards.ts";
 import type { Routes } from "../http/routes.ts";
 import { estimateStartMs } from "./admit-start.ts";
 import { createSession } from "./create-session.ts";
@@ -35,6 +37,7 @@ export function startSessionRoute(app: Routes, gateway: Gateway): void {
   app.post(
     "/api/session/start",
     {
+      bodyLimit: metadataBodyLimit(gateway),
       schema: {
         summary: "Start a session",
         description:
@@ -67,17 +70,20 @@ export async function startSession(
   const startedAtMs = gateway.clock.monotonic();
   requireLiveKit(gateway.livekit);
   const { wait = gateway.config.GREENROOM_START_WAIT_MS, ...requestBody } = request;
-  const { profile, provider, metadata = {}, room, maxDurationMs } = requestBody;
+  const { profile, provider, metadata = {}, room, maxDurationMs, deleteRoom } = requestBody;
+  const { participantAttributes, participantMetadata } = requestBody;
   const sessionId = idempotencyKey === undefined ? newId() : sessionIdOfKey(gateway.tenant, idempotencyKey);
   const created = await createSession(gateway, {
     sessionId,
     profile,
     provider,
     user: userOf(request),
-    metadata,
+    ...jobMetadataOf(metadata),
+    participant: { metadata: participantMetadata, attributes: participantAttributes },
     room,
     isRoomExclusive: true,
     maxDurationMs,
+    deleteRoom,
     requestBody,
     isIdempotent: idempotencyKey !== undefined,
   });
@@ -117,6 +123,7 @@ async function answerStart(
     attempt: record.attempt,
     prewarmed: status === "ready" && isPrewarmed(record),
     warm: record.warm ?? null,
+    agentState: summary.agentState,
     message: messageFor(record),
     latencyMs: Math.round(latencyMs * 10) / 10,
     startupTime: summary.startupTime,

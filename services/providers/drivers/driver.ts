@@ -51,6 +51,8 @@ export type Observation =
   | { readonly is: "untellable"; readonly reason: string }
   /** The provider has the request, and nobody has taken it yet. */
   | ({ readonly is: "untaken"; readonly reason: string } & LaunchHandle)
+  /** The provider has refused the request. Nothing runs. */
+  | { readonly is: "declined"; readonly reason: string }
   | Present
   /** The launch ended by itself. */
   | {
@@ -67,6 +69,8 @@ export type Observation =
 /** `launched`: on its way. `joined`: in its room. `ready`: by its own report. */
 export interface Present extends LaunchHandle {
   readonly is: "launched" | "joined" | "ready";
+  /** Set when an agent was promised and is not in its room yet. */
+  readonly isTaken?: true;
   /** Humans in the room; absent where this is unknown. */
   readonly users?: number;
   /** Set when the agent is listed and no longer answers, although it did before. */

@@ -1,8 +1,8 @@
 // The provider `livekit`: workers of LiveKit's agent framework, in Python or Node, through its agent dispatch.
 import { type AttemptRef, attemptRefOf, type SessionRef } from "../../../libs/contracts/ids.ts";
-import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
+import { type LaunchRecord, NO_WORKER } from "../../../libs/contracts/providers/provider.ts";
 import type { AgentDispatch, AgentDispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
-import type { ParticipantInfo, Rooms } from "../../../libs/livekit/rooms.ts";
+import { isPerson, type ParticipantInfo, type Rooms } from "../../../libs/livekit/rooms.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Launched, LaunchOrder, Observation, Present, ProviderDriver } from "./driver.ts";
 
@@ -138,7 +138,7 @@ interface Agents {
 
 const agentsOf = (participants: readonly ParticipantInfo[], agentName: string): Agents => ({
   named: participants.filter(({ isAgent, attributes }) => isAgent && attributes?.[AGENT_NAME] === agentName),
-  users: participants.filter(({ isAgent }) => !isAgent).length,
+  users: participants.filter(isPerson).length,
 });
 
 interface Chosen {
@@ -202,21 +202,23 @@ export function isReady(attributes: Readonly<Record<string, string>>): boolean {
 function notInRoom(launch: LaunchRecord, { id, jobs }: AgentDispatch): Observation {
   const handle = { externalId: id };
   const job = jobs.at(-1);
-  if (job === undefined)
-    return { is: "untaken", reason: "no worker of LiveKit's took the dispatch", ...handle };
+  if (job === undefined) return { is: "untaken", reason: NO_WORKER, ...handle };
   const hasJoined = launch.state === "joined" || launch.state === "ready";
+  // A worker that refuses with `terminate`, like Python's plain `reject()`, names no agent.
+  if (!hasJoined && jobs.every(({ identity, status }) => identity === "" && status === "succeeded"))
+    return { is: "declined", reason: "a worker refused the job" };
   const ended = jobs.every(({ status }) => status !== "running") ? endOfJob(job, hasJoined) : undefined;
   if (ended !== undefined) return ended;
   // Another attempt's agent may have served. The job's agent does not replace it in the record: it never did.
   const identity = hasJoined || job.identity === "" ? {} : { identity: job.identity };
-  return { is: "launched", ...handle, ...identity };
+  return { is: "launched", ...(hasJoined ? {} : { isTaken: true }), ...handle, ...identity };
 }
 
 function endOfJob({ status, error }: DispatchJob, hasJoined: boolean): Observation {
   if (status === "failed")
     return { is: "ended", reason: "the worker's job failed", error: error || "the worker's job failed" };
   if (hasJoined) return { is: "ended", reason: "the worker's job is done", retryable: false };
-  const reason = "a worker rejected the job for good";
+  const reason = "the worker's job ended before its agent joined";
   return { is: "ended", reason, error: reason, retryable: false, cause: "provider" };
 }
 

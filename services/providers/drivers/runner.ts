@@ -5,7 +5,7 @@ import { claimIdOf, originOf } from "../../../libs/contracts/claims/claim.ts";
 import { type AttemptRef, agentIdentityOf, attemptKey, sessionKey } from "../../../libs/contracts/ids.ts";
 import { type LaunchRecord, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
-import type { LiveKit } from "../../../libs/livekit/rooms.ts";
+import { isPerson, type LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { type OfferDeps, offerClaim, readClaim, withdrawClaim } from "../claims/claim-offers.ts";
@@ -220,7 +220,7 @@ async function inRoom(
   // A simulated room has no participants, so the claim counts as the join.
   if (livekit === undefined || livekit.isSimulated || room === undefined) return { is: "joined", ...handle };
   const present = await livekit.rooms.participants(room);
-  const users = present.filter((participant) => !participant.isAgent).length;
+  const users = present.filter(isPerson).length;
   if (!present.some((participant) => participant.identity === identity))
     return { is: "launched", ...handle, users };
   const isSilent = await silence.of(room, identity);

@@ -5,7 +5,7 @@ import {
   calleeIdentityOf,
   type LaunchRecord,
 } from "../../../libs/contracts/providers/provider.ts";
-import type { Rooms } from "../../../libs/livekit/rooms.ts";
+import { isPerson, type Rooms } from "../../../libs/livekit/rooms.ts";
 import type { Callee, DialResult, SipCalls } from "../../../libs/livekit/sip-calls.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { CanDial } from "../launches/dial-guard.ts";
@@ -21,7 +21,7 @@ import { callStatusOfSipCode } from "./sip-status.ts";
 export interface SipOptions {
   readonly clock: Clock;
   readonly phones: SipCalls;
-  readonly rooms: Pick<Rooms, "remove">;
+  readonly rooms: Pick<Rooms, "participants" | "remove">;
   /** LiveKit's id of the outbound trunk of a profile; undefined when none is configured. */
   readonly trunkOf: (profile: string) => string | undefined;
   /** How long a phone may ring, in seconds. */
@@ -86,7 +86,7 @@ export function sipDriver(options: SipOptions): ProviderDriver {
       // Read after the participant: a callee who was present may have been refused since, but not the reverse.
       const dial = dials.get(key);
       const end = endByDial(dial?.dialed);
-      // When a session ends, its room is deleted, and LiveKit SIP stops ringing as after a ring time-out.
+      // When a session ends, its callee is removed, and LiveKit SIP stops ringing as after a ring time-out.
       if (end !== undefined) return (await options.canDial(launch)) === "yes" ? end : { is: "launched" };
       if (callee !== undefined) {
         goneSinceMs.delete(key);
@@ -113,7 +113,10 @@ export function sipDriver(options: SipOptions): ProviderDriver {
     async end(launch): Promise<CallProgress | undefined> {
       const key = keyOf(launch);
       const identity = calleeIdentityOf(launch.sessionId);
+      const isAnswered = () =>
+        dials.get(key)?.dialed?.is === "answered" || launch.call?.status === "answered";
       for (let look = 0; ; look++) {
+        if (isAnswered() && (await isTransferred(rooms, launch.room ?? "", identity))) break;
         await rooms.remove(launch.room ?? "", identity);
         const dial = dials.get(key);
         if (dial === undefined || dial.dialed !== undefined) break;
@@ -128,6 +131,12 @@ export function sipDriver(options: SipOptions): ProviderDriver {
       return endFromHere(dial?.dialed);
     },
   };
+}
+
+/** Whether the callee goes on with another person, that the agent has brought into the room. */
+async function isTransferred(rooms: SipOptions["rooms"], room: string, callee: string): Promise<boolean> {
+  const present = await rooms.participants(room);
+  return present.some((participant) => isPerson(participant) && participant.identity !== callee);
 }
 
 /** A session has one call, even if several agents serve it. */

@@ -17,7 +17,8 @@ export function callEventsFor(look: Look): Decision {
 }
 
 function launchAfter({ launch, observation }: Look): LaunchRecord {
-  if (observation.is === "absent" || observation.is === "untellable") return launch;
+  if (observation.is === "absent" || observation.is === "untellable" || observation.is === "declined")
+    return launch;
   const { call } = observation;
   const isProgress = call !== undefined && progressOf(call.status) > progressOf(launch.call?.status);
   const externalId = "externalId" in observation ? observation.externalId : undefined;

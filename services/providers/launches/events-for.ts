@@ -14,6 +14,7 @@ export interface Memory {
   /** When this process accepted the launch or took it over. */
   readonly sinceMs: number;
   readonly untakenSinceMs?: number;
+  readonly takenSinceMs?: number;
   /** Set while an agent that has joined is missing or does not answer; `looks` counts the observations in a row. */
   readonly missing?: { readonly sinceMs: number; readonly looks: number };
   readonly readySinceMs?: number;
@@ -38,6 +39,8 @@ export interface Look {
   readonly observation: Observation;
   readonly memory: Memory;
   readonly limits: Limits;
+  /** How long agents of this profile took to join lately; undefined if none has joined. */
+  readonly usualJoinMs?: number | undefined;
   readonly nowMs: number;
   /** ISO time, for people. */
   readonly at: string;
@@ -55,6 +58,14 @@ export interface Decision {
 const LOOKS_TO_CONFIRM = 2;
 const GONE_MS = 400;
 const UNRESPONSIVE_MS = 1500;
+
+/** A worker whose agent has not joined by then may have lost it. Another one is asked. */
+const TAKEN_MS = 2000;
+/** An agent that takes this many times as long as usual is late. */
+const LATE = 2;
+/** LiveKit sometimes lists a job only after 5 s, so no request needs longer to be taken. */
+const LISTED_MS = 7000;
+export const LATE_REASON = "a worker took the job, and its agent did not join";
 
 /** An older hint that had no effect concerned another participant, or an earlier room of this name. */
 const HINT_MS = 5000;
@@ -87,9 +98,14 @@ function isMissing(look: Look): boolean {
   return hasJoined(look) && (observation.is === "launched" || observation.is === "untaken");
 }
 
+/** A worker has the job, and its agent has not been in the room. */
+const isTaken = (look: Look): boolean =>
+  isPresent(look.observation) && look.observation.isTaken === true && !hasJoined(look);
+
 function memoryAfter(look: Look): Memory {
   const { observation, record, nowMs } = look;
-  const { untakenSinceMs, missing, readySinceMs, noUsersSinceMs, leftInOrder, ...kept } = look.memory;
+  const { untakenSinceMs, takenSinceMs, missing, readySinceMs, noUsersSinceMs, leftInOrder, ...kept } =
+    look.memory;
   const isHintOld = leftInOrder !== undefined && nowMs - leftInOrder.atMs > HINT_MS && missing === undefined;
   const users = isPresent(observation) ? observation.users : undefined;
   const usersJoined = kept.usersJoined || (users ?? 0) > 0;
@@ -98,6 +114,7 @@ function memoryAfter(look: Look): Memory {
     usersJoined,
     ...(leftInOrder === undefined || isHintOld ? {} : { leftInOrder }),
     ...(observation.is === "untaken" ? { untakenSinceMs: untakenSinceMs ?? nowMs } : {}),
+    ...(isTaken(look) ? { takenSinceMs: takenSinceMs ?? nowMs } : {}),
     ...(isMissing(look)
       ? { missing: { sinceMs: missing?.sinceMs ?? nowMs, looks: (missing?.looks ?? 0) + 1 } }
       : {}),
@@ -118,7 +135,8 @@ const rankOf = (state: LaunchRecord["state"]): number => order.indexOf(state as 
 
 /** The launch with the result of the observation. Its state only moves forward. */
 function launchAfter({ launch, observation }: Look): LaunchRecord {
-  if (observation.is === "absent" || observation.is === "untellable") return launch;
+  if (observation.is === "absent" || observation.is === "untellable" || observation.is === "declined")
+    return launch;
   const found = observation.is === "untaken" ? "launched" : observation.is;
   const state = found !== "ended" && rankOf(found) > rankOf(launch.state) ? found : launch.state;
   const { call } = observation;
@@ -139,7 +157,10 @@ function eventsOf(look: Look): SessionEvent[] {
   if (observation.is === "ended") return [isUnanswered(look) ? userAbsent(look) : endedBy(look, observation)];
   const lost = lossOf(look);
   if (lost !== undefined) return [lost];
-  if (observation.is === "untaken") return providerDeclined(look);
+  if (look.record.state === "dispatched") {
+    const refusal = refusalOf(look);
+    if (refusal !== undefined) return [refusal];
+  }
   if (isInRoom(observation)) return [...arrivals(look), ...userEvents(look)];
   return [];
 }
@@ -200,12 +221,36 @@ function lossReason({ identity, room }: LaunchRecord, observation: Observation):
   return observation.is === "absent" ? observation.reason : `${agent} is no longer in room ${room}`;
 }
 
-function providerDeclined(look: Look): SessionEvent[] {
-  const { memory, nowMs, observation, launch, limits } = look;
-  const forMs = nowMs - (memory.untakenSinceMs ?? nowMs);
-  if (observation.is !== "untaken" || forMs < limits.dispatchTimeoutMs) return [];
-  const reason = `${observation.reason} for ${(forMs / 1000).toFixed(1)} s`;
-  return [{ ...byHost(look), type: "provider_declined", reason, pauseMs: pauseBefore(launch.attempt + 1) }];
+/** A refusal is final for this attempt. A request that nobody takes, or whose agent is late, is repeated. */
+function refusalOf(look: Look): SessionEvent | undefined {
+  const { memory, nowMs, observation, launch, limits, usualJoinMs = 0 } = look;
+  const declined = (reason: string, pauseMs: number): SessionEvent => ({
+    ...byHost(look),
+    type: "provider_declined",
+    reason,
+    pauseMs,
+  });
+  const pauseMs = pauseBefore(launch.attempt + 1);
+  if (observation.is === "declined") return declined(observation.reason, pauseMs);
+  if (observation.is === "untaken") {
+    const forMs = nowMs - (memory.untakenSinceMs ?? nowMs);
+    const limitMs = Math.max(limits.dispatchTimeoutMs, Math.min(LISTED_MS, LATE * usualJoinMs));
+    if (forMs >= limitMs)
+      return declined(`${observation.reason} for ${(forMs / 1000).toFixed(1)} s`, pauseMs);
+  }
+  if (memory.takenSinceMs === undefined || wasLateBefore(look)) return undefined;
+  const takenMs = nowMs - memory.takenSinceMs;
+  if (takenMs < Math.max(TAKEN_MS, LATE * usualJoinMs)) return undefined;
+  return declined(`${LATE_REASON} for ${(takenMs / 1000).toFixed(1)} s`, 0);
+}
+
+/**
+ * A slow agent looks like a lost one. Another one is therefore asked at once, but only once: the next attempt has the
+ * time of the deadlines.
+ */
+function wasLateBefore({ record: { history } }: Look): boolean {
+  const since = history.findLastIndex(({ state }) => state === "ready") + 1;
+  return history.slice(since).some(({ reason }) => reason?.startsWith(LATE_REASON));
 }
 
 /** The pause before an untaken request is repeated. */

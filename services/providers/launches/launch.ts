@@ -14,6 +14,7 @@ import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessio
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { isTelephone } from "../../../libs/domain/task/outcome.ts";
 import type { SessionView } from "../../../libs/fleet/session-view.ts";
+import { metadataOf } from "../../../libs/fleet/stored-texts.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { LaunchHandle, LaunchOrder, ProviderDriver } from "../drivers/driver.ts";
@@ -33,6 +34,8 @@ export interface LaunchDeps extends ServiceDeps {
 /** An event that changed nothing is published again after this time. */
 const PUBLISH_AGAIN_MS = 2000;
 const READ_AGAIN_MS = 100;
+/** No agent is late before. */
+const LATE_MS = 500;
 const REASON_MAX = 480;
 /** Well below the time without a write after which other instances take an instance for dead. */
 const SURELY_HELD_MS = 2000;
@@ -65,6 +68,7 @@ export class Launch {
   /** The provider has ended the launch, with this answer. */
   #end: { readonly progress: CallProgress | undefined } | undefined;
   #isFinished = false;
+  #usualMs: number | undefined;
 
   constructor(deps: LaunchDeps, lease: Lease<LaunchRecord>) {
     this.#deps = deps;
@@ -110,10 +114,13 @@ export class Launch {
     const session = await this.#session();
     if (session === undefined) return this.finish("the session has moved on or ended");
     if (isExternal(this.record.provider) && session.state !== "dispatched") return;
+    const { metadata, stored } = session;
+    const whole = stored?.metadata === undefined ? metadata : await metadataOf(this.#deps.bus, session);
+    const order = orderOf(this.record, session, whole);
     if (this.isReleased || !(await this.lease.isHeld(SURELY_HELD_MS))) return;
     this.#wasRequested = true;
     const launched = await this.#provider()
-      .launch(orderOf(this.record, session))
+      .launch(order)
       .catch((error: unknown) => ({ is: "unconfirmed" as const, reason: messageOf(error) }));
     if (launched.is === "launched") return this.#launched(launched);
     if (launched.is === "left") {
@@ -178,7 +185,8 @@ export class Launch {
     const observation = await this.#provider().observe(launch);
     const nowMs = clock.monotonic();
     const isAgent = isExternal(launch.provider);
-    const look = { launch, record: session, observation, memory: this.#memory, limits, nowMs };
+    const usualJoinMs = session.state === "dispatched" ? this.#usualJoinMs(session) : undefined;
+    const look = { launch, record: session, observation, memory: this.#memory, limits, nowMs, usualJoinMs };
     const decision = (isAgent ? eventsFor : callEventsFor)({ ...look, at: isoNow(clock) });
     this.#memory = decision.memory;
     this.lookLater(
@@ -192,6 +200,20 @@ export class Launch {
     );
     if (decision.launch !== launch && !(await this.#save(decision.launch))) return;
     for (const event of decision.events) await this.#publish(event);
+  }
+
+  /** The time in which nine of ten known agents of the profile joined. Read once, when an agent is late. */
+  #usualJoinMs({ profile, provider }: SessionRecord): number | undefined {
+    const { clock, sessions } = this.#deps;
+    if (this.#usualMs === undefined && clock.monotonic() - this.#memory.sinceMs >= LATE_MS) {
+      const known = sessions
+        .all()
+        .filter(({ record }) => record.profile === profile && record.provider === provider)
+        .flatMap(({ record }) => record.timings.joinMs ?? [])
+        .sort((a, b) => a - b);
+      this.#usualMs = known[Math.floor(known.length * 0.9)] ?? 0;
+    }
+    return this.#usualMs;
   }
 
   /**
@@ -215,6 +237,7 @@ export class Launch {
           ...(isTelephone(this.record.provider) ? { call: { status: "unknown" as const } } : {}),
         });
         return;
+      case "declined":
       case "ended":
         return this.#observe(session);
       default:
@@ -298,12 +321,16 @@ const isNamedBy = (session: SessionRecord, launch: LaunchRecord): boolean =>
 
 const readable = (reason: string): string => redactTokens(reason).trim().slice(0, REASON_MAX);
 
-const orderOf = (launch: LaunchRecord, session: SessionRecord): LaunchOrder => ({
+const orderOf = (
+  launch: LaunchRecord,
+  session: SessionRecord,
+  metadata: LaunchOrder["metadata"],
+): LaunchOrder => ({
   ...attemptRefOf(launch),
   profile: launch.profile,
   room: launch.room ?? session.room,
   user: session.user,
-  metadata: session.metadata,
+  metadata,
   recovering: session.recovering,
   longestMs: session.deadlineMs.maxDuration,
   ...(session.call === undefined ? {} : { call: session.call }),

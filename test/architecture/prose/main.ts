@@ -1,23 +1,18 @@
-// `npm run prose`: prints what is wrong with the prose, file by file, and updates its baseline.
+// `npm run prose`: prints what is wrong with the prose, file by file.
 import { parseArgs } from "node:util";
-import { compare, countByFile, lowered, readBaseline, writeBaseline } from "./baseline.ts";
 import { findProse, findRetiredNames } from "./find.ts";
 import { readProject } from "./read-files.ts";
 import type { Finding } from "./rules.ts";
 
-const HELP = `npm run prose -- [path …] [--rule name] [--update | --accept]
+const HELP = `npm run prose -- [path …] [--rule name]
 
-  path       only files whose path begins with this
-  --rule     only one rule: word, opener, long, semicolons, title, length, name
-  --update   lower the baseline of files that improved
-  --accept   take the present counts as the baseline, after files were moved`;
+  path     only files whose path begins with this
+  --rule   only one rule: word, opener, long, semicolons, title, length, name`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rule: { type: "string" },
-    update: { type: "boolean" },
-    accept: { type: "boolean" },
     help: { type: "boolean" },
   },
 });
@@ -29,26 +24,7 @@ if (values.help) {
   console.log(HELP);
 } else {
   const files = readProject();
-  const prose = findProse(files);
-  const names = findRetiredNames(files);
-  if (values.accept) writeBaseline({ prose: countByFile(prose), names: countByFile(names) });
-  else if (values.update) update(prose, names);
-  else print([...prose, ...names].filter(isWanted));
-}
-
-function update(prose: readonly Finding[], names: readonly Finding[]): void {
-  const before = readBaseline();
-  const after = {
-    prose: lowered(countByFile(prose), before.prose),
-    names: lowered(countByFile(names), before.names),
-  };
-  writeBaseline(after);
-  const worse = [
-    ...compare(countByFile(prose), after.prose).map((fault) => `prose: ${fault}`),
-    ...compare(countByFile(names), after.names).map((fault) => `names: ${fault}`),
-  ];
-  for (const fault of worse) console.error(fault);
-  if (worse.length > 0) process.exitCode = 1;
+  print([...findProse(files), ...findRetiredNames(files)].filter(isWanted));
 }
 
 function isWanted({ path, rule }: Finding): boolean {

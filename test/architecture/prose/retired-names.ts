@@ -21,7 +21,8 @@ export const retiredNames: readonly RetiredName[] = [
     /(?<![a-z])heat(?:s|ed|er|ers|ing)?(?![a-z])|Heat(?:er|ing|ed)\b|Heat\b/g,
     "standby, connectStandby",
   ),
-  retired(/(?<!call-)\bstarters?\b|(?<!Call)Starter/g, "spawner"),
+  // LiveKit has projects called agent-starter-node and agent-starter-react.
+  retired(/(?<!call-|agent-)\bstarters?\b|(?<!Call)Starter/g, "spawner"),
   retired(/spawn-?gate|leaveGate/gi, "spawn-limiter"),
   retired(/(?<!circuit[-_ ]?)breaker/gi, "circuit-breaker"),
   retired(/announcer/gi, "host-registration"),

@@ -3,4 +3,4 @@ import echo from "../../../agents/echo.ts";
 
 export default echo;
 
-export const pool = { min: 2, hot: 0, max: 60, perProcess: 60 };
+export const pool = { min: 2, hot: 0, max: 60, perProcess: 60, isolation: "shared" };

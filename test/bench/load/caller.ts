@@ -9,6 +9,8 @@ import {
 } from "@livekit/rtc-node";
 import { startNativeWithoutLogCapture } from "../../../services/agent-host/agent-process/native.ts";
 
+/** How much longer than planned a call waits for the agent's track on a busy machine. */
+const TRACK_TIMEOUT_MS = 30_000;
 const SAMPLE_RATE = 48_000;
 const FRAME_MS = 20;
 /** Loud enough not to pass as silence. */
@@ -32,7 +34,11 @@ export async function call(join: { url: string; token: string }, talkMs: number)
     await room.localParticipant?.publishTrack(track, options);
     const frames = Math.round(talkMs / FRAME_MS);
     // captureFrame waits for room in its queue, which paces this loop at real time.
-    for (let frame = 0; frame < frames && room.isConnected; frame++) await source.captureFrame(hum(frame));
+    const deadline = performance.now() + talkMs + TRACK_TIMEOUT_MS;
+    for (let frame = 0; room.isConnected && (frame < frames || !isSubscribed); frame++) {
+      if (performance.now() > deadline) break;
+      await source.captureFrame(hum(frame));
+    }
     return isSubscribed;
   } finally {
     await track.close();

@@ -1,10 +1,11 @@
 // A person in a browser talks to `echo`, on a machine without any API keys of AI providers.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { agentProcessPidOf, poolIs } from "../../browser/look.ts";
+import { agentProcessPidOf, PATIENCE_MS, poolIs } from "../../browser/look.ts";
 import { Person } from "../../browser/person.ts";
 import { samplesOf, synthesize } from "../../kit/fixtures/speech.ts";
 import { type Stack, startStack } from "../../kit/stack/stack.ts";
+import { until } from "../../kit/until.ts";
 
 const SPOKEN = "The green room is where the actors wait.";
 
@@ -68,9 +69,12 @@ describe("voice page without API keys", () => {
     const person = await Person.arrive(stack);
     try {
       const option = person.browser.page.locator('#profile option[value="assistant"]');
-      await option.waitFor({ state: "attached" });
+      await until(async () => (await option.textContent())?.includes("disabled"), {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 100,
+        what: "the page shows the assistant as disabled",
+      });
       expect(await option.isDisabled()).toBe(true);
-      expect(await option.textContent()).toContain("disabled");
       expect(await option.getAttribute("title")).toMatch(/OPENAI_API_KEY and DEEPGRAM_API_KEY must be set/);
     } finally {
       await person.leave();

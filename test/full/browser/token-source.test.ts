@@ -38,7 +38,14 @@ describe("LiveKit token endpoint", () => {
         everyMs: 100,
         what: () => `the page sees a listening agent; the page reports: ${browser.complaints}`,
       });
-      const { sessions } = (await stack.get("/api/sessions")).body;
+      // The agent listens a moment before the record of its session is ready.
+      const sessions = await until(
+        async () => {
+          const listed = (await stack.get("/api/sessions")).body.sessions;
+          return listed[0]?.state === "ready" ? listed : undefined;
+        },
+        { timeoutMs: PATIENCE_MS, what: "the session is ready" },
+      );
       expect(sessions).toHaveLength(1);
       expect(sessions[0]).toMatchObject({ state: "ready", userId: "ada", userName: "Ada", profile: "echo" });
       expect(sessions[0].room).toBe("a-room-of-its-own");

@@ -172,7 +172,7 @@ function goneByMs(evidence: Evidence, overAtMs: RunMs | undefined): RunMs | unde
   return hadTimeAtMs(evidence.faults, overAtMs, OUTLIVE_MS, evidence.remains.atMs);
 }
 
-/** 9: no room exists long after its sessions; several sessions may name the same room. */
+/** 9: no room without people exists long after its sessions; several sessions may name the same room. */
 function checkRoomsEnd({ evidence, lives }: Read): Violation[] {
   const users = groupBy(
     lives.flatMap((life) => [...roomsOf(life)].map((room) => ({ room, life }))),
@@ -185,7 +185,9 @@ function checkRoomsEnd({ evidence, lives }: Read): Violation[] {
     const dueMs = goneByMs(evidence, overAtMs);
     if (dueMs === undefined) return [];
     const seen = evidence.rooms.findLast(
-      ({ atMs, rooms }) => atMs > dueMs && rooms.some(({ name }) => name === room),
+      ({ atMs, rooms }) =>
+        atMs > dueMs &&
+        rooms.some(({ name, participants }) => name === room && participants.every(({ isAgent }) => isAgent)),
     );
     const id = uses.at(-1)?.life.id;
     if (seen === undefined || id === undefined) return [];

@@ -36,13 +36,22 @@ export interface Sources {
 const LETTERS = 1000;
 const PAGE = 500;
 
+/** The rooms without people. A room stays while somebody is in it, for example a client whose leave LiveKit has missed. */
+async function desertedRooms(rooms: Rooms): Promise<string[]> {
+  const all = (await rooms.list()).map(({ name }) => name);
+  const people = await Promise.all(
+    all.map(async (name) => (await rooms.participants(name)).some(({ isAgent }) => !isAgent)),
+  );
+  return all.filter((_, index) => !people[index]);
+}
+
 export async function collectRemains({ world, bus, rooms, phones, now }: Sources): Promise<Remains> {
   const registered = (await bus.kv.entries(hosts)).map(({ value }) => value);
   const recorded = await allCalls(bus);
   return {
     atMs: now(),
     records: (await bus.kv.entries(sessions)).map(({ value }) => value),
-    rooms: (await rooms.list()).map(({ name }) => name),
+    rooms: await desertedRooms(rooms),
     hosts: registered,
     strayProcesses: strays(world, registered),
     consumers: await durableConsumers(world),

@@ -25,10 +25,14 @@ describe("bus after a restart of NATS", () => {
     const tenant = fresh("t");
     const channel = eventsOf(tenant);
     const handled: string[] = [];
-    await other.streams.consume(channel, { durable: fresh("d"), concurrency: 4 }, async (event) => {
-      handled.push(event.sessionId);
-      return "ack";
-    });
+    await other.streams.consume(
+      channel,
+      { durable: fresh("d"), description: "a test", concurrency: 4 },
+      async (event) => {
+        handled.push(event.sessionId);
+        return "ack";
+      },
+    );
     const watched = new Map<string, number>();
     await other.kv.watch(hosts, ({ key, value }) => {
       if (value === undefined) watched.delete(key);

@@ -1,5 +1,5 @@
 // Chooses worlds by a commit's hash: always the same for one commit, different ones for other commits.
-import { FIRST_CALLING_SEED, FIRST_CONNECTED_SEED } from "../../simulation/scenario.ts";
+import { FIRST_CALLING_SEED, FIRST_CANARY_SEED, FIRST_CONNECTED_SEED } from "../../simulation/scenario.ts";
 
 export interface SeedRange {
   readonly from: number;
@@ -10,7 +10,8 @@ export interface SeedRange {
 const FREE = [
   { first: 25_500, end: FIRST_CONNECTED_SEED, count: 1500 },
   { first: 44_000, end: FIRST_CALLING_SEED, count: 400 },
-  { first: 61_500, end: 1_000_000, count: 300 },
+  { first: 61_500, end: FIRST_CANARY_SEED, count: 150 },
+  { first: 80_500, end: 1_000_000, count: 150 },
 ];
 
 /** @param commit the full hash that `git rev-parse HEAD` prints */

@@ -6,6 +6,7 @@ import { runMany } from "../../simulation/run-many.ts";
 import {
   allChaos,
   FIRST_CALLING_SEED,
+  FIRST_CANARY_SEED,
   FIRST_CONNECTED_SEED,
   FIRST_SMALL_SEED,
 } from "../../simulation/scenario.ts";
@@ -16,7 +17,9 @@ const MIXED = { from: FIRST_SMALL_SEED, count: 15_500 };
 const CONNECTED = { from: FIRST_CONNECTED_SEED, count: 4000 };
 /** With tasks, phone calls and call records too. */
 const CALLING = { from: FIRST_CALLING_SEED, count: 1500 };
-const ALL = [LARGE, MIXED, CONNECTED, CALLING];
+/** With several hosts and a canary too. */
+const CANARY = { from: FIRST_CANARY_SEED, count: 500 };
+const ALL = [LARGE, MIXED, CONNECTED, CALLING, CANARY];
 /** Leaves time for a busy machine. */
 const TIMEOUT_MS = 45 * 60_000;
 

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
+import { membersOfGroups } from "../../../cli/supervisor/processes.ts";
 import { startNats } from "../../kit/servers/servers.ts";
 import type { TestNats } from "../../kit/servers/test-nats.ts";
 import { agentsDir, removeAgentsDirs } from "../../kit/stack/agents-dir.ts";
@@ -30,9 +31,11 @@ class Alone {
   readonly #child: ChildProcess;
   text = "";
 
-  constructor(script: string, env: Record<string, string>) {
+  /** @param command how to run it; by default its npm script */
+  constructor(script: string, env: Record<string, string>, command = ["npm", "run", "--silent", script]) {
     const inherited = { PATH: process.env.PATH, HOME: process.env.HOME };
-    this.#child = spawn("npm", ["run", "--silent", script], {
+    const [program = "", ...args] = command;
+    this.#child = spawn(program, args, {
       cwd: repository,
       env: { ...inherited, NATS_URL: nats.url, ...env },
       stdio: ["ignore", "pipe", "pipe"],
@@ -57,6 +60,19 @@ class Alone {
       timeoutMs: PATIENCE_MS,
       what: () => `the service ends; its output:\n${this.text}`,
     });
+  }
+
+  /** Waits until no process of it is left. */
+  async gone(): Promise<void> {
+    await until(() => membersOfGroups(new Set([this.#child.pid ?? 0])).length === 0, {
+      timeoutMs: PATIENCE_MS,
+      what: () => `every process of the service ends; its output:\n${this.text}`,
+    });
+  }
+
+  /** Sends SIGTERM to npm alone, like a process manager does. */
+  terminate(): void {
+    this.#child.kill("SIGTERM");
   }
 
   /** Sends SIGINT to npm and the service, like Ctrl+C does. */
@@ -98,6 +114,29 @@ describe("a service by itself", () => {
     expect(answer).toMatchObject({ status: "ready", profile: "quick" });
   });
 
+  test.each(SERVICES)("stops in order after a SIGTERM to its npm script (%s)", async (name) => {
+    const service = new Alone(name, {
+      LIVEKIT_MOCK_MODE: "true",
+      GREENROOM_PORT: String(await freePort()),
+      GREENROOM_AGENTS_DIR: agentsDir("quick"),
+      GREENROOM_HOST_ID: "stopped-by-npm",
+    });
+    await service.printed('"msg":"running"');
+    service.terminate();
+    expect(await service.exitCode()).toBe(0);
+    expect(service.text).toContain('"reason":"SIGTERM","msg":"stopping"');
+    await service.gone();
+  });
+
+  test("stops in order after the shell of its npm script was terminated", async () => {
+    const command = ["sh", "-c", "node cli/run.mjs services/janitor/main.ts; exit 3"];
+    const service = new Alone("janitor", { npm_lifecycle_event: "janitor" }, command);
+    await service.printed('"msg":"running"');
+    service.terminate();
+    await service.printed('"reason":"the shell of the npm script is gone","msg":"stopping"');
+    await service.gone();
+  });
+
   test.each(SERVICES)("refuses an unknown setting, and names the nearest one (%s)", async (name) => {
     const service = new Alone(name, { GREENROOM_MAX_QUEU_LENGTH: "3", GREENROOM_LOG_LEVEL: "loud" });
     expect(await service.exitCode()).toBe(78);
@@ -107,7 +146,7 @@ describe("a service by itself", () => {
     expect(service.text).toContain("GREENROOM_LOG_LEVEL");
   });
 
-  test("names the missing agents folder, and keeps agents warm without LiveKit", async () => {
+  test("names the missing agents folder, and runs without LiveKit", async () => {
     const missing = new Alone("agent-host", { GREENROOM_AGENTS_DIR: "/nowhere/agents" });
     expect(await missing.exitCode()).toBe(78);
     expect(missing.text).toContain("the folder /nowhere/agents can't be read");

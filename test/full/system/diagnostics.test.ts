@@ -10,9 +10,11 @@ import { freePort } from "../../../cli/servers/ports.ts";
 import { deadLetters } from "../../../libs/contracts/streams.ts";
 import { messagesOn } from "../../kit/read-messages.ts";
 import { binaryOf, ServerProcess } from "../../kit/servers/server-process.ts";
+import { startNats } from "../../kit/servers/servers.ts";
 import { agentsDir, removeAgentsDirs } from "../../kit/stack/agents-dir.ts";
 import { runDoctor, runTool } from "../../kit/stack/run-tool.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
+import type { ServiceProcess } from "../../kit/stack/service-process.ts";
 import type { Json } from "../../kit/stack/stack.ts";
 import { until } from "../../kit/until.ts";
 
@@ -20,6 +22,7 @@ let scene: Scene;
 let dir: string;
 const metricsUrls: Record<string, string> = {};
 let env: Record<string, string>;
+let dispatcher: ServiceProcess;
 
 beforeAll(async () => {
   // The dispatcher and the host serve their metrics, each on a port of its own.
@@ -28,7 +31,8 @@ beforeAll(async () => {
   for (const service of ["dispatcher", "agent-host"] as const) {
     const port = await freePort();
     metricsUrls[service] = `http://127.0.0.1:${port}/metrics`;
-    await stack.spawnService(service, { GREENROOM_METRICS_PORT: String(port) });
+    const process = await stack.spawnService(service, { GREENROOM_METRICS_PORT: String(port) });
+    if (service === "dispatcher") dispatcher = process;
   }
   dir = await mkdtemp(join(tmpdir(), "greenroom-doctor-"));
   env = {
@@ -51,6 +55,7 @@ afterAll(async () => {
 
 describe("the doctor", () => {
   test("finds no fault in a good stack, places a call, and leaves nothing behind", async () => {
+    await scene.pool("quick", { idle: 3 });
     const streamsBefore = await streamNames();
     const answer = await runDoctor(env);
 
@@ -64,6 +69,9 @@ describe("the doctor", () => {
       "nats-streams",
       "nats-backlog",
       "nats-sync",
+      "services",
+      "hosts",
+      "pools",
     ];
     const onLiveKit = ["livekit", "clocks", "livekit-audio", "livekit-webhooks"];
     expect(answer.named("ok")).toEqual(
@@ -92,7 +100,7 @@ describe("the doctor", () => {
     expect(answer.named("skipped")).toEqual(expect.arrayContaining(["livekit-audio", "livekit-webhooks"]));
     expect(answer.findingsOf("livekit")).toContain("rejects the key");
     expect(answer.findingsOf("agents")).toContain("its author was tired");
-    expect(answer.findingsOf("agents")).toContain("no default export made by defineAgent");
+    expect(answer.findingsOf("agents")).toContain("stranger.ts has no agent, so it is no profile");
     expect(JSON.stringify(answer)).not.toContain("this-is-not-the-secret");
   });
 
@@ -116,7 +124,7 @@ no_auth_user: doctor
         GREENROOM_PORT: String(port),
       });
       expect(answer.exitCode).toBe(1);
-      expect(answer.named("failure")).toEqual(["ports", "nats-rights", "jetstream"]);
+      expect(answer.named("failure")).toEqual(["ports", "services", "nats-rights", "jetstream"]);
       expect(answer.findingsOf("ports")).toContain("in use by nats-server");
       expect(answer.findingsOf("nats-rights")).toContain("session.doctor-tries");
       expect(answer.named("skipped")).toEqual(
@@ -140,6 +148,11 @@ describe("inspect, for a session whose agent was killed once", () => {
     process.kill(slot?.agentProcess.pid, "SIGKILL");
     await scene.sessionWhen(id, ({ state, attempt }) => state === "ready" && attempt === 2, "is ready again");
     await poison(`session.default.${id}.nonsense`);
+    const secondLine = async () =>
+      (await scene.logs(id)).some(
+        ({ message, attempt }) => message === "the session is open" && attempt === 2,
+      );
+    await until(secondLine, { timeoutMs: PATIENCE_MS, what: "the second agent has logged" });
   });
 
   test("prints events in order, the commands of each revision, and the present state", async () => {
@@ -185,14 +198,17 @@ describe("inspect, for a session whose agent was killed once", () => {
 
   test("prints the end of the session, and what has been deleted since", async () => {
     await scene.end(id);
-    await until(async () => (await inspect(id)).text.includes("LiveKit has no room"), {
-      timeoutMs: PATIENCE_MS,
-      everyMs: 500,
-      what: "the room is gone",
-    });
+    // The room, the conversation and the slot go one after the other.
+    const isGone = async () => {
+      const { text } = await inspect(id);
+      return ["LiveKit has no room", "The conversation is deleted", "has no slot for"].every((words) =>
+        text.includes(words),
+      );
+    };
+    await until(isGone, { timeoutMs: PATIENCE_MS, everyMs: 500, what: "nothing is left of the session" });
     const { text } = await inspect(`default.${id}`);
     expect(text).toContain("saved: ended, attempt 2 as completed (fault: none)");
-    expect(text).toContain("command delete room");
+    expect(text).toContain("command close room");
     expect(text).toContain("The conversation is deleted");
     expect(text).toContain("has no slot for the session, as expected after its end");
   });
@@ -213,23 +229,40 @@ describe("inspect, for a session whose agent was killed once", () => {
 describe("a service's metrics endpoint", () => {
   test("serves what happened, at the gateway, the dispatcher and the host", async () => {
     const scrape = async (url: string) => (await fetch(url)).text();
-    const gateway = await scrape(`${scene.stack.url}/metrics`);
-    for (const line of [
+    const lines = [
       'greenroom_up{service="gateway"} 1',
       'greenroom_consumer_pending{store="SESSIONS",consumer="dispatcher"} 0',
       'greenroom_hosts{draining="false"} 1',
       "greenroom_dead_letters 1",
       'greenroom_session_start_seconds_count{warmth="warm"} 2',
-    ]) {
-      expect(gateway).toContain(`\n${line}\n`);
-    }
+    ];
+    let gateway = "";
+    // The figures of NATS are a few seconds old.
+    await until(
+      async () => {
+        gateway = await scrape(`${scene.stack.url}/metrics`);
+        return lines.every((line) => gateway.includes(`\n${line}\n`));
+      },
+      {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 500,
+        what: () => `the gateway serves ${lines}; metrics: ${gateway}`,
+      },
+    );
     expect(gateway).toMatch(/\ngreenroom_pool_agents\{profile="quick",state="warm"\} [1-9]/);
     expect(gateway).toMatch(/\ngreenroom_store_bytes\{store="SESSIONS"\} [1-9]/);
     expect(gateway).toMatch(
       /\ngreenroom_http_request_seconds_count\{method="POST",route="\/api\/session\/start",status="200"\} /,
     );
 
-    const dispatcher = await scrape(metricsUrls.dispatcher ?? "");
+    // The dispatcher counts a session a moment after it has stored the end.
+    const dispatcher = await until(
+      async () => {
+        const text = await scrape(metricsUrls.dispatcher ?? "");
+        return /\ngreenroom_sessions_ended_total\{.*\} 2\n/.test(text) ? text : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 250, what: "two ends are counted" },
+    );
     for (const line of [
       'greenroom_sessions_started_total{profile="quick",provider="pool"} 2',
       'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="start"} 2',
@@ -251,6 +284,33 @@ describe("a service's metrics endpoint", () => {
     );
     expect(host).toMatch(/\ngreenroom_host_agents_total\{what="assigned"\} 3\n/);
     expect(host).toMatch(/\nnodejs_eventloop_lag_p99_seconds /);
+  });
+});
+
+describe("the doctor of a fleet whose dispatcher was killed", () => {
+  test("begins with that verdict, and exits with 1", async () => {
+    await dispatcher.kill9();
+    const answer = await runDoctor(env);
+    expect(answer.named("failure")).toEqual(["services"]);
+    expect(answer.verdict).toContain(
+      "Greenroom has a problem. No dispatcher is running. No session can start.",
+    );
+    expect(answer.exitCode).toBe(1);
+  });
+
+  test("reports that nothing runs with a code of its own", async () => {
+    const nats = await startNats();
+    try {
+      const { exitCode, text } = await runTool("doctor", [], {
+        ...env,
+        NATS_URL: nats.url,
+        GREENROOM_NATS_MONITOR_URL: nats.monitorUrl,
+      });
+      expect(text.split("\n")[0]).toMatch(/^Greenroom is not running\. Nothing else fails/);
+      expect(exitCode).toBe(3);
+    } finally {
+      await nats.stop();
+    }
   });
 });
 

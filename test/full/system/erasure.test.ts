@@ -181,7 +181,10 @@ describe("data erasure", () => {
     const { job } = (await answer.json()) as Json;
     const done = await isGone(job.id);
     // The running session is ended first. Its record is deleted, and so are the events of its end.
-    expect((await scene.stack.get(`/api/session/${sessionId}`)).status).toBe(404);
+    await until(async () => (await scene.stack.get(`/api/session/${sessionId}`)).status === 404, {
+      timeoutMs: PATIENCE_MS,
+      what: "the gateway has seen the deletion of the record",
+    });
     expect(await streamsWith(ann.canary)).toEqual([]);
     expect(await streamsWith(sessionId, false)).toEqual([]);
     expect(await streamsWith(bob.canary)).toEqual(bobs);

@@ -62,10 +62,11 @@ describe("a full disk under NATS", () => {
       disk.free();
       await nats.restart();
       const next = await scene.start({ profile: "tone" });
-      expect(await scene.health()).toMatchObject({
-        status: "healthy",
-        services: { nats: { status: "running" } },
+      await until(async () => (await scene.health()).status === "healthy", {
+        timeoutMs: PATIENCE_MS,
+        what: "everything is healthy",
       });
+      expect((await scene.health()).services.nats).toMatchObject({ status: "running" });
       await expectAudible(scene, id, listener);
       // Acknowledged sessions are stored, and are served now.
       for (const sessionId of accepted)

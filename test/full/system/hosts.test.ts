@@ -3,7 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
 import { processIdentity } from "../../../cli/supervisor/processes.ts";
+import { isInShare } from "../../../services/dispatcher/choose-host.ts";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
+import { agentsDir } from "../../kit/stack/agents-dir.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
 import type { Json } from "../../kit/stack/stack.ts";
 import { type Visitor, visit } from "../../kit/stack/visitor.ts";
@@ -53,9 +55,114 @@ const identitiesIn = async (room: string) =>
   (await scene.rooms.participants(room)).map(({ identity }) => identity).sort();
 
 describe("a pool on several hosts", () => {
+  test("offers no agents on a host that can't use LiveKit, so no start loses an attempt there", async () => {
+    const secret = { LIVEKIT_API_SECRET: "a wrong secret of more than thirty-two letters" };
+    const broken = await scene.stack.spawnService("agent-host", secret);
+    const profile = await until(
+      async () => (await scene.hosts()).find(({ pid }) => pid === broken.pid)?.profiles.quick,
+      { timeoutMs: PATIENCE_MS, what: "the host has loaded the file" },
+    );
+    expect(profile).toMatchObject({ warm: 0, hot: 0 });
+    for (let count = 0; count < 5; count++) {
+      const { sessionId, attempt } = await scene.start({ profile: "quick" });
+      expect(attempt).toBe(1);
+      expect((await scene.slotOf(sessionId))?.host.pid).not.toBe(broken.pid);
+      await scene.end(sessionId);
+    }
+    const failed = await until(
+      async () => {
+        const { quick } = (await scene.hosts()).find(({ pid }) => pid === broken.pid).profiles;
+        return quick.status === "failed" ? quick : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, what: "the host reports the failure" },
+    );
+    expect(failed.error).toContain("this host can't use LiveKit");
+    await broken.stop(15_000);
+  });
+
+  test("sets a host aside on which starts fail, so that later starts lose no attempt there", async () => {
+    // Among hosts with the same load, the first by name is chosen.
+    const env = { GREENROOM_AGENTS_DIR: agentsDir("broken/quick"), GREENROOM_HOST_ID: "a-broken-host" };
+    const broken = await scene.stack.spawnService("agent-host", env);
+    await until(
+      async () => {
+        const host = (await scene.hosts()).find(({ hostId }) => hostId === "a-broken-host");
+        return host?.profiles.quick?.warm > 0;
+      },
+      { timeoutMs: PATIENCE_MS, what: "the broken host has an agent" },
+    );
+    const start = async () => {
+      const { sessionId } = await scene.start({ profile: "quick" });
+      const { failures, host } = await scene.session(sessionId);
+      expect(host).not.toBe("a-broken-host");
+      await scene.end(sessionId);
+      return failures;
+    };
+    const isSetAside = async () => (await scene.health()).services.dispatcher.reason !== undefined;
+    let lost = 0;
+    for (let count = 0; count < 20 && !(await isSetAside()); count++) lost += await start();
+    expect((await scene.health()).services.dispatcher.reason).toMatch(
+      /^a-broken-host is set aside for quick: 3 starts failed there .* last: .*this host has no model/,
+    );
+    expect(lost).toBe(3);
+    for (let count = 0; count < 5; count++) expect(await start()).toBe(0);
+    await broken.stop(15_000);
+  });
+
+  test("gives the canary's share of the sessions to the hosts with its version, and the others to the rest", async () => {
+    const canary = await scene.stack.spawnService("agent-host", {
+      GREENROOM_HOST_ID: "the-canary",
+      GREENROOM_AGENTS_VERSION: "v2",
+    });
+    const set = (method: "PUT" | "DELETE", body?: object) =>
+      fetch(`${scene.stack.urls[0]}/api/pools/quick/canary`, {
+        method,
+        headers: { "content-type": "application/json" },
+        body: body === undefined ? null : JSON.stringify(body),
+      });
+    // Set before the host has agents, so that it serves no more than its share from the beginning.
+    expect((await set("PUT", { version: "v2", share: 0.5 })).status).toBe(200);
+    await until(
+      async () => {
+        const host = (await scene.hosts()).find(({ hostId }) => hostId === "the-canary");
+        return host?.profiles.quick?.version === "v2" && host.profiles.quick.status === "running";
+      },
+      { timeoutMs: PATIENCE_MS, what: "the canary runs" },
+    );
+    const start = async () => {
+      const { sessionId } = await scene.start({ profile: "quick" });
+      const { host, version } = await scene.session(sessionId);
+      expect(version === "v2").toBe(host === "the-canary");
+      await scene.end(sessionId);
+      return { sessionId, isCanary: version === "v2" };
+    };
+    const seen = new Set<boolean>();
+    for (let count = 0; count < 30 && (count < 6 || seen.size < 2); count++) {
+      const { sessionId, isCanary } = await start();
+      expect(isCanary, sessionId).toBe(isInShare(sessionId, 0.5));
+      seen.add(isCanary);
+    }
+    expect(seen.size).toBe(2);
+    for (const share of [0, 1]) {
+      await set("PUT", { version: "v2", share });
+      // Each dispatcher learns of it a moment later.
+      await until(async () => (await start()).isCanary === (share === 1), {
+        timeoutMs: PATIENCE_MS,
+        what: `a share of ${share} applies`,
+      });
+      for (let count = 0; count < 3; count++) expect((await start()).isCanary).toBe(share === 1);
+    }
+    const running = await scene.start({ profile: "quick" });
+    expect((await set("DELETE")).status).toBe(200);
+    expect((await scene.session(running.sessionId)).version).toBe("v2");
+    await scene.end(running.sessionId);
+    await canary.stop(15_000);
+  });
+
   test("is shared by all hosts, including a new one, and resized on all of them", async () => {
     const idle = async (): Promise<number[]> =>
-      (await scene.hosts()).map(({ profiles }) => profiles.quick.warm + profiles.quick.hot).sort();
+      // A new host may not know its profiles yet.
+      (await scene.hosts()).map(({ profiles: { quick } }) => (quick?.warm ?? 0) + (quick?.hot ?? 0)).sort();
     const shared = (...wanted: number[]) => {
       let seen: number[] = [];
       return until(
@@ -141,7 +248,10 @@ describe("a session on two hosts", () => {
     const after = await secondAttempt(answer.sessionId);
     expect(after).toMatchObject({ room: answer.room, failures: 1 });
     expect(after.host).not.toBe(host);
-    expect(await identitiesIn(answer.room)).toEqual([`agent-${answer.sessionId}-2`]);
+    await until(async () => (await identitiesIn(answer.room)).join() === `agent-${answer.sessionId}-2`, {
+      timeoutMs: PATIENCE_MS,
+      what: "only the second agent is in the room",
+    });
   });
 
   test("stays on a hanging host, and moves to the other host when the agent processes hang too", async () => {
@@ -195,7 +305,10 @@ describe("a stopping host", () => {
     await scene.end(answer.sessionId);
     await until(() => draining.hasEnded, { timeoutMs: PATIENCE_MS, what: "the host exits" });
     expect(draining.exitCode).toBe(0);
-    expect((await scene.hosts()).map(({ hostId }) => hostId)).not.toContain(host);
+    await until(async () => (await scene.hosts()).every(({ hostId }) => hostId !== host), {
+      timeoutMs: PATIENCE_MS,
+      what: "the host is not registered any more",
+    });
   });
 
   test("migrates its sessions to another host when the drain times out", async () => {

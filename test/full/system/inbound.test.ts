@@ -2,7 +2,7 @@
 import { AccessToken } from "livekit-server-sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { sessions } from "../../../libs/contracts/buckets.ts";
-import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import type { SessionRecord, SessionState } from "../../../libs/contracts/sessions/session.ts";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
 import { type Listener, listenIn } from "../../kit/stack/listener.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
@@ -33,25 +33,27 @@ async function callIn(room: string): Promise<Listener> {
   return listenIn({ url: livekit.url, token: await token.toJwt() });
 }
 
-const sessionIn = async (room: string): Promise<SessionRecord | undefined> =>
-  (await scene.bus.kv.entries(sessions)).find(({ value }) => value.room === room)?.value;
+/** Waits until the session of a room has this state. */
+const sessionWhen = (room: string, state: SessionState): Promise<SessionRecord> =>
+  until(
+    async () => {
+      const found = (await scene.bus.kv.entries(sessions)).find(({ value }) => value.room === room);
+      return found?.value.state === state ? found.value : undefined;
+    },
+    { timeoutMs: PATIENCE_MS, what: `the session in ${room} is ${state}` },
+  );
 
 describe("an incoming call", () => {
   test("gets a warm agent, and ends the session when the caller hangs up", async () => {
     const room = "call-_+15550123_a1";
     const telephone = await callIn(room);
     await until(() => telephone.sounds.length > 50, { timeoutMs: PATIENCE_MS, what: "the agent is heard" });
-    const record = await sessionIn(room);
-    expect(record).toMatchObject({ state: "ready", profile: "tone", user: { id: "sip_+15550123" } });
-    expect(record?.metadata).toEqual({ inbound: true, call: { from: "+15550123", to: "+15550100" } });
+    // The agent plays its tone before it is ready.
+    const record = await sessionWhen(room, "ready");
+    expect(record).toMatchObject({ profile: "tone", user: { id: "sip_+15550123" } });
+    expect(record.metadata).toEqual({ inbound: true, call: { from: "+15550123", to: "+15550100" } });
     await telephone.leave();
-    const ended = await until(
-      async () => {
-        const now = await sessionIn(room);
-        return now?.state === "ended" ? now : undefined;
-      },
-      { timeoutMs: PATIENCE_MS, what: "the session has ended" },
-    );
+    const ended = await sessionWhen(room, "ended");
     expect(ended.endedReason).toBe("completed");
   });
 });

@@ -112,7 +112,10 @@ describe("a session of LiveKit's workers", () => {
     const session = await scene.session(started.sessionId);
     expect(session).toMatchObject({ host: "provider-livekit", provider: "livekit", failures: 0 });
     expect(session.timings.readyMs).toBeGreaterThan(0);
-    expect(worker.text()).toContain('with {"topic":"billing","greenroom":{');
+    await until(() => worker.text().includes('with {"topic":"billing","greenroom":{'), {
+      timeoutMs: PATIENCE_MS,
+      what: () => `the job prints its metadata; output of the worker: ${worker.text()}`,
+    });
     expect(worker.text()).toContain('"user":{"id":"ann"');
 
     await scene.end(started.sessionId);
@@ -129,6 +132,16 @@ describe("a session of LiveKit's workers", () => {
       timeoutMs: PATIENCE_MS,
       what: () => `the job ended; output of the worker: ${worker.text()}`,
     });
+  });
+
+  test("asks again at once when a worker's job dies before its agent joins", async () => {
+    const started = await scene.start({ profile: "support", metadata: { diesEarly: true } });
+    const session = await scene.session(started.sessionId);
+    expect(session).toMatchObject({ state: "ready", failures: 0 });
+    expect(session.attempt).toBeGreaterThan(1);
+    const late = session.history.find(({ reason }: Json) => reason?.startsWith("a worker took the job"));
+    expect(late?.reason).toMatch(/did not join for \d/);
+    await scene.end(started.sessionId);
   });
 
   test("ends as completed when the agent leaves, without another attempt", async () => {
@@ -152,7 +165,12 @@ describe("a session of LiveKit's workers", () => {
       for (const session of failed) expect(session.endedReason, JSON.stringify(session)).toBeDefined();
       expect(ready.length + failed.length).toBe(PARALLEL);
       expect(ready.length, JSON.stringify(failed)).toBeGreaterThan(0);
-      for (const { room } of ready) expect(await agentsIn(room), room).toHaveLength(1);
+      for (const { room, sessionId } of ready) {
+        const agents = await agentsIn(room);
+        expect(agents.length, room).toBeLessThanOrEqual(1);
+        // An agent of a busy worker may leave while the other sessions start. Its session ends with that.
+        if (agents.length === 0) expect((await scene.ended(sessionId)).endedReason, room).toBeDefined();
+      }
     },
     WORKER_MS,
   );
@@ -165,10 +183,12 @@ describe("a session of LiveKit's workers", () => {
       cleanUps.push(() => visitor.leave());
       const before = await scene.session(started.sessionId);
       const [dead] = await agentsIn(started.room);
-      const serving = workerIn(started.room);
-      expect(serving).toBeDefined();
+      const serving = await until(() => workerIn(started.room), {
+        timeoutMs: PATIENCE_MS,
+        what: "a worker prints that it serves the room",
+      });
 
-      await serving?.kill9();
+      await serving.kill9();
       const after = await scene.sessionWhen(
         started.sessionId,
         ({ state, attempt }) => state === "ready" && attempt > before.attempt,
@@ -231,6 +251,10 @@ describe("a session of LiveKit's workers", () => {
         expect(lifeOf(session).at(-1)).toBe(`ready ${session.attempt}`);
         expect((await launchOf(id, session.attempt))?.value).toMatchObject({ takeovers: 1 });
         expect(await agentsIn(session.room)).toHaveLength(1);
+        await until(() => jobsOf(id) > 0, {
+          timeoutMs: PATIENCE_MS,
+          what: `a worker prints the job of ${id}`,
+        });
         expect(jobsOf(id), `jobs of ${id}`).toBe(1);
       }
     },

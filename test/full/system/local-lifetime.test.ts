@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { freePort } from "../../../cli/servers/ports.ts";
 import { LocalSite } from "../../kit/stack/start-local.ts";
 import { until } from "../../kit/until.ts";
 
@@ -19,8 +20,8 @@ describe("the end of npm start", () => {
     const order = join(site.dataDir, "stopped.txt");
     const local = site.start({ FAKE_STOPPED_FILE: order });
     await local.ready();
-    // The banner does not wait for this service, and a service that still loads can't stop in order.
-    await local.logged(/^fake /, "control");
+    // The banner does not wait for these services, and a service that still loads can't stop in order.
+    for (const service of ["control", "agent-host"]) await local.logged(/^running$/, service);
     expect(site.pids().length).toBeGreaterThan(5);
     expect(isLocked()).toBe(true);
 
@@ -56,6 +57,21 @@ describe("the end of npm start", () => {
     expect(isLocked()).toBe(false);
   });
 
+  test("ends within 10 s after one Ctrl+C when services don't stop, and names them every second", async () => {
+    const local = site.start({ FAKE_NEVER_STOPS: "gateway,agent-host,control" });
+    await local.ready();
+    await local.logged(/^running$/, "control");
+    const pressedAt = performance.now();
+    local.signal("SIGINT");
+    expect(await local.ended()).toBe(0);
+    expect(performance.now() - pressedAt).toBeLessThan(10_000);
+    const reports = local.records().filter(({ msg }) => msg.startsWith("stopping; waiting for "));
+    expect(reports.length).toBeGreaterThanOrEqual(7);
+    for (const name of ["gateway", "control"])
+      expect(local.records().map(({ msg }) => msg)).toContain(`stopping; waiting for ${name}`);
+    await site.isEmpty();
+  });
+
   test("leaves nothing after SIGTERM during the start", async () => {
     const local = site.start();
     await local.logged(/^NATS is running/);
@@ -68,6 +84,8 @@ describe("the end of npm start", () => {
   test("leaves nothing after SIGKILL, and the next start uses the same ports", async () => {
     const first = site.start({ LIVEKIT_MOCK_MODE: "false" });
     await first.ready();
+    // The banner does not wait for this host, and one that is killed while it starts leaves its child behind.
+    await first.logged(/^running$/, "agent-host");
     first.signal("SIGKILL");
     await first.ended();
     await site.isEmpty();
@@ -85,6 +103,7 @@ describe("the end of npm start", () => {
     const local = site.start();
     await local.logged(/^NATS is running/);
     await until(() => readdirSync(join(site.dataDir, "run")).length === 4, {
+      timeoutMs: 30_000,
       what: "all four processes are started",
     });
     local.signal("SIGKILL");
@@ -101,7 +120,7 @@ describe("the end of npm start", () => {
     await first.ended();
     const left = () => site.pids().length;
     await until(() => left() <= 4, {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       what: "only the services that refuse to stop are left",
     });
     expect(left()).toBeGreaterThan(0);
@@ -158,6 +177,30 @@ describe("the start of npm start", () => {
     expect(local.records()[0]!.msg).toContain(`GREENROOM_PORT=${site.port + 1} npm start`);
     expect(existsSync(join(site.dataDir, "nats"))).toBe(false);
     expect(isLocked()).toBe(false);
+  });
+
+  test("uses the ports of the settings, and fails if one is taken", async () => {
+    const [nats, livekit] = [await freePort(), await freePort()];
+    const ports = { GREENROOM_NATS_PORT: String(nats), GREENROOM_LIVEKIT_PORT: String(livekit) };
+    const local = site.start({ LIVEKIT_MOCK_MODE: "false", ...ports });
+    const { msg } = await local.ready();
+    expect(msg).toContain(`nats://127.0.0.1:${nats}`);
+    expect(msg).toContain(`ws://127.0.0.1:${livekit}`);
+    local.signal("SIGTERM");
+    expect(await local.ended()).toBe(0);
+
+    for (const [name, port] of [
+      ["NATS", nats],
+      ["LiveKit", livekit],
+    ] as const) {
+      const taker = createServer();
+      await new Promise<void>((resolve) => taker.listen(port, "127.0.0.1", resolve));
+      const refused = site.start({ LIVEKIT_MOCK_MODE: "false", ...ports });
+      expect(await refused.ended()).toBe(1);
+      taker.close();
+      expect(refused.records().at(-1)?.msg).toContain(`${name} can't listen on 127.0.0.1:${port}`);
+      await site.isEmpty();
+    }
   });
 
   test("moves from taken NATS and LiveKit ports to free ones, and logs them", async () => {

@@ -38,7 +38,7 @@ const heartbeatOf = (service: string, status: string) =>
           heartbeat.instance === "supervisor" && heartbeat.service === service && heartbeat.status === status,
       );
     },
-    { timeoutMs: 15_000, everyMs: 100, what: `the supervisor reports ${service} as ${status}` },
+    { timeoutMs: 30_000, everyMs: 100, what: `the supervisor reports ${service} as ${status}` },
   );
 
 describe("the supervisor", () => {
@@ -48,15 +48,17 @@ describe("the supervisor", () => {
     const runs = () =>
       local.records().filter((r) => r.service === "agent-host" && r.msg === "running").length;
     // `npm start` is ready with its gateway. The agent-host may take a moment longer.
-    await until(() => runs() === 1, { timeoutMs: 15_000, what: "the agent-host runs" });
+    await until(() => runs() === 1, { timeoutMs: 30_000, what: "the agent-host runs" });
+    await local.logged(/^running$/, "control");
     const before = pidOf("agent-host");
     const count = site.pids().length;
     process.kill(before, "SIGKILL");
     const death = await local.logged(/^agent-host died: ended by SIGKILL/);
     expect(death.delayMs).toBe(50);
-    await until(() => runs() === 2, { timeoutMs: 15_000, what: "the agent-host runs again" });
+    await until(() => runs() === 2, { timeoutMs: 30_000, what: "the agent-host runs again" });
     expect(pidOf("agent-host")).not.toBe(before);
     await until(() => site.pids().length === count, {
+      timeoutMs: 30_000,
       what: "the number of processes is the same as before",
     });
     await stopped(local);
@@ -86,7 +88,7 @@ describe("the supervisor", () => {
           () => false,
         ),
       {
-        timeoutMs: 10_000,
+        timeoutMs: 30_000,
         what: "LiveKit answers on its port again",
       },
     );

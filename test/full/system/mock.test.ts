@@ -1,7 +1,8 @@
 // Sessions in simulated rooms, without LiveKit and without sound.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
-import { lifeOf, openScene, type Scene } from "../../kit/stack/scene.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
+import { until } from "../../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {
@@ -14,8 +15,14 @@ afterAll(() => scene?.stop());
 
 describe("a stack with simulated rooms", () => {
   test("reports in health that rooms are simulated", async () => {
-    const { status, services } = await scene.health();
-    expect(status).toBe("healthy");
+    // The gateway learns by heartbeats which services run.
+    const { services } = await until(
+      async () => {
+        const health = await scene.health();
+        return health.status === "healthy" ? health : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, what: "everything is healthy" },
+    );
     expect(services.livekit).toMatchObject({
       status: "running",
       reason: expect.stringContaining("simulated"),

@@ -44,6 +44,9 @@ describe("an overloaded stack", () => {
     });
     expect(await scene.start({ profile: "quick" })).toMatchObject({ status: "ready" });
     expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
-    expect((await scene.health()).status).toBe("healthy");
+    await until(async () => (await scene.health()).status === "healthy", {
+      timeoutMs: PATIENCE_MS,
+      what: "everything is healthy",
+    });
   });
 });

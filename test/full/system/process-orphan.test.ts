@@ -20,6 +20,10 @@ describe("agent process", () => {
       simulated: true,
       logLevel: "warn",
       failover: { restore: false, message: "" },
+      unhandledRejections: "log",
+      readyAfterMs: 5000,
+      transcriptDelayMs: 1000,
+      isolation: "shared",
     };
     const child = fork(main, {
       execArgv: [],

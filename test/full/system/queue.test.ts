@@ -1,7 +1,9 @@
 // The wait queue when every agent is busy: its order and its limit.
+import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
-import { lifeOf, openScene, type Scene } from "../../kit/stack/scene.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
+import { until } from "../../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {
@@ -20,7 +22,16 @@ async function fill(waiting: number) {
   const serving = [await scene.start({ profile: "few" }), await scene.start({ profile: "few" })];
   const queued = [];
   for (let n = 1; n <= waiting; n++) {
-    const { status, body } = await scene.ask({ profile: "few", wait: 300 });
+    const key = { "idempotency-key": randomUUID() };
+    const ask = () => scene.ask({ profile: "few", wait: 300 }, key);
+    // The session has its place when the gateway has seen its record.
+    const { status, body } = await until(
+      async () => {
+        const answer = await ask();
+        return answer.body.queue?.position === n || answer.status !== 202 ? answer : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, what: `the session has the place ${n} in the queue` },
+    );
     expect(status, JSON.stringify(body)).toBe(202);
     expect(body).toMatchObject({
       success: true,

@@ -35,12 +35,12 @@ const processOf = (hostId: string) => scene.stack.child(hostId.replace("host-", 
 
 describe("a stale agent", () => {
   test.each([
-    ["warm", "tone"],
-    ["hot", "heard"],
+    ["warm", "tone", 0],
+    ["hot", "heard", 2],
   ])(
     "leaves the room and changes nothing when it wakes after its session moved (%s)",
-    async (warm, profile) => {
-      await scene.pool(profile, { idle: 4 });
+    async (warm, profile, hot) => {
+      await scene.pool(profile, { idle: 4, hot });
       const answer = await scene.start({ profile });
       expect(answer.warm).toBe(warm);
       const { sessionId: id, room } = answer;

@@ -119,8 +119,20 @@ function startsOf(
   const asItWas: ReplayedStep = { from: before, by: "nothing", to: before };
   return [
     asItWas,
-    ...inputs.map((event) => ({ from: before, by: event.type, to: reduceSession(before, event) })),
+    ...inputs.flatMap((event) => {
+      const step = { from: before, by: event.type, to: reduceSession(before, event) };
+      return [step, ...excused(before, step.to, event.at)];
+    }),
   ];
+}
+
+/** A failed start costs no attempt if the dispatcher has set its host aside. */
+function excused(before: SessionRecord, failed: SessionRecord, at: string): ReplayedStep[] {
+  const { host, attempt, failures } = before;
+  if (host === undefined || isProviderHost(host) || failed.failures === failures) return [];
+  const reason = failed.history.at(-1)?.reason ?? "";
+  const input = { type: "host_failed" as const, attempt, host, reason, at };
+  return [{ from: before, by: input.type, to: reduceSession(before, input) }];
 }
 
 /** The inputs that the dispatcher may have added itself, derived from the history that they produced. */

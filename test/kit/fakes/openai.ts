@@ -1,6 +1,7 @@
 // A stand-in for OpenAI's API: streamed chat completions, and speech with real sound.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { type Speech, synthesize } from "../fixtures/speech.ts";
 
 export interface ChatMessage {
@@ -58,8 +59,11 @@ export function textOf(content: unknown): string {
   return content.map((part) => (part as { text?: string }).text ?? "").join("");
 }
 
-export async function startOpenAiStandIn(): Promise<OpenAiStandIn> {
-  const standIn = new StandIn();
+/** Handles a request for a WebSocket. */
+export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+export async function startOpenAiStandIn(onUpgrade?: OnUpgrade): Promise<OpenAiStandIn> {
+  const standIn = new StandIn(onUpgrade);
   await standIn.listen();
   return standIn;
 }
@@ -76,6 +80,10 @@ class StandIn implements OpenAiStandIn {
       else response.destroy();
     });
   });
+
+  constructor(onUpgrade?: OnUpgrade) {
+    if (onUpgrade !== undefined) this.#server.on("upgrade", onUpgrade);
+  }
 
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/v1`;

@@ -1,4 +1,5 @@
 // Scripted telephones in place of LiveKit SIP: a test decides who answers, how a call rings and who is in the room.
+import type { ParticipantInfo } from "../../../libs/livekit/rooms.ts";
 import type { Callee, DialRequest, DialResult, SipCalls } from "../../../libs/livekit/sip-calls.ts";
 
 export interface ScriptedCall extends DialRequest {
@@ -12,6 +13,8 @@ export class ScriptedPhones implements SipCalls {
   /** Failures that the next requests end in. */
   readonly mishaps: DialResult[] = [];
   readonly removed: string[] = [];
+  /** The people in a room besides its callee. */
+  readonly colleagues = new Map<string, string[]>();
   readonly #callees = new Map<string, Callee>();
   /** False simulates an outage of LiveKit. */
   isReachable = true;
@@ -33,6 +36,13 @@ export class ScriptedPhones implements SipCalls {
   async observe(room: string, identity: string): Promise<Callee | undefined> {
     if (!this.isReachable) throw new Error("LiveKit is away");
     return this.#callees.get(`${room}/${identity}`);
+  }
+
+  async participants(room: string): Promise<ParticipantInfo[]> {
+    const others = this.colleagues.get(room) ?? [];
+    const callees = [...this.#callees.keys()].filter((key) => key.startsWith(`${room}/`));
+    const identities = [...callees.map((key) => key.slice(room.length + 1)), ...others];
+    return identities.map((identity) => ({ identity, isAgent: false }));
   }
 
   async remove(room: string, identity: string): Promise<void> {

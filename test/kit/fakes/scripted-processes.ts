@@ -8,6 +8,7 @@ import type {
   JobRequest,
   ProcessToHost,
 } from "../../../services/agent-host/pool/messages.ts";
+import type { CpuTimes } from "../../../services/agent-host/pool/proc-stat.ts";
 import type { Assignment, Slot } from "../../../services/agent-host/pool/slots.ts";
 import { SpawnLimiter } from "../../../services/agent-host/pool/spawn-limiter.ts";
 import type { LaunchProcess } from "../../../services/agent-host/pool/supervised-process.ts";
@@ -23,8 +24,10 @@ interface ScriptedProcess {
   isSilent: boolean;
   /** True when the process is stopped, like after SIGSTOP. */
   isStopped: boolean;
-  /** The time that the process has waited for a CPU so far, in ms. */
-  runDelayMs: () => number;
+  /** By default the process computes. */
+  cpuTimes: () => CpuTimes;
+  /** By default no thread runs. */
+  threadTimes: () => CpuTimes;
   memoryMb: number;
   emit(message: ProcessToHost): void;
   die(reason: string): void;
@@ -32,7 +35,7 @@ interface ScriptedProcess {
   slots(type: Slotted["type"]): string[];
 }
 
-function scriptProcesses(): { launch: LaunchProcess; processes: ScriptedProcess[] } {
+function scriptProcesses(clock: SimClock): { launch: LaunchProcess; processes: ScriptedProcess[] } {
   const processes: ScriptedProcess[] = [];
   const launch: LaunchProcess = (_start, listener) => {
     let isKilled = false;
@@ -43,7 +46,8 @@ function scriptProcesses(): { launch: LaunchProcess; processes: ScriptedProcess[
       },
       isSilent: false,
       isStopped: false,
-      runDelayMs: () => 0,
+      cpuTimes: () => ({ ranMs: clock.monotonic(), waitedMs: 0 }),
+      threadTimes: () => ({ ranMs: 0, waitedMs: 0 }),
       memoryMb: 100,
       emit: (message) => listener.onMessage(message),
       die: (reason) => listener.onExit(reason),
@@ -60,7 +64,8 @@ function scriptProcesses(): { launch: LaunchProcess; processes: ScriptedProcess[
         isKilled = true;
       },
       isStopped: () => child.isStopped,
-      runDelayMs: () => child.runDelayMs(),
+      cpuTimes: () => child.cpuTimes(),
+      threadTimes: () => child.threadTimes(),
     };
   };
   return { launch, processes };
@@ -82,9 +87,14 @@ export interface PoolScene {
 }
 
 /** A pool whose first agent process is starting; a test lets it load the file. */
-export function poolScene(target: Partial<PoolSettings> = {}, standby = true, spreadOver = 1): PoolScene {
+export function poolScene(
+  target: Partial<PoolSettings> = {},
+  standby = true,
+  spreadOver = 1,
+  concurrentLoads = 4,
+): PoolScene {
   const clock = createSimClock();
-  const { launch, processes } = scriptProcesses();
+  const { launch, processes } = scriptProcesses(clock);
   const events: string[] = [];
   const rooms: string[] = [];
   const of = ({ assignment }: Slot) => assignment?.sessionId ?? "nobody";
@@ -94,8 +104,12 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
     log: silentLog,
     launch,
     limiter: new SpawnLimiter(4),
+    loadLimiter: new SpawnLimiter(concurrentLoads),
+    maxSessionsPerProcess: 1000,
     newId: () => `id-${++ids}`,
     pingMs: 1000,
+    timeoutMs: 3000,
+    prewarmTimeoutMs: 25_000,
     memoryLimitMb: 500,
     spreadOver,
     start: {
@@ -108,6 +122,10 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       simulated: false,
       logLevel: "info",
       failover: { restore: true, message: "" },
+      unhandledRejections: "log",
+      readyAfterMs: 5000,
+      transcriptDelayMs: 1000,
+      isolation: "shared",
     },
     standby: standby
       ? {
@@ -120,6 +138,8 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       : undefined,
     onChange: () => {},
     onLoaded: () => events.push("loaded"),
+    onUnhandledRejection: () => {},
+    onUseless: (status, reason) => events.push(`${status}: ${reason}`),
     onAgentEvent: (slot, event) => {
       const text = textOf(event, of(slot));
       if (text !== undefined) events.push(text);
@@ -199,3 +219,20 @@ const aJob = (sessionId: string, room?: string): JobRequest => ({
   metadata: "{}",
   recovering: false,
 });
+
+/** Lets the newest process load the file. */
+export const load = ({ processes }: PoolScene) =>
+  processes.at(-1)?.emit({ type: "loaded", pool: {}, isolation: "shared" });
+
+/** A pool whose agents are warm. */
+export function readyPool(target: Partial<PoolSettings> = {}, standby = false, spreadOver = 1): PoolScene {
+  const scene = poolScene(target, standby, spreadOver);
+  load(scene);
+  for (let turn = 0; turn < 10; turn++) {
+    scene.warmUp();
+    for (const child of scene.processes) {
+      if (child.received.length === 0) child.emit({ type: "loaded", pool: {}, isolation: "shared" });
+    }
+  }
+  return scene;
+}

@@ -18,6 +18,7 @@ import { heardIn, type Sound } from "../stack/listener.ts";
 
 /** How a called telephone behaves. */
 interface Behaviour {
+  /** Infinity: until the callee picks up. */
   readonly ringMs: number;
   /** Undefined means that the call is answered. */
   readonly refuses?: { readonly code: number; readonly reason: string };
@@ -39,6 +40,8 @@ export interface Telephone {
   readonly found: readonly string[] | undefined;
   /** True once the callee has left the room. */
   isOver(): boolean;
+  /** Answers a call that rings until then. */
+  pickUp(): void;
   hangUp(): Promise<void>;
 }
 
@@ -196,6 +199,7 @@ class RingingTelephone implements Telephone {
   readonly #token: string;
   readonly #room = new Room();
   #isOver = false;
+  #isPickedUp = false;
 
   constructor(body: Record<string, string | boolean>, token: string) {
     this.to = String(body.sipCallTo);
@@ -216,6 +220,10 @@ class RingingTelephone implements Telephone {
   }
 
   isOver = (): boolean => this.#isOver;
+
+  pickUp = (): void => {
+    this.#isPickedUp = true;
+  };
 
   /** Joins and listens at once, so that a test hears what an answered telephone would. */
   async join(url: string): Promise<void> {
@@ -238,10 +246,11 @@ class RingingTelephone implements Telephone {
     await this.#status("ringing");
     this.rangAtMs = performance.now();
     const until = this.rangAtMs + Math.min(ringMs, this.ringS * 1000);
-    while (performance.now() < until && !this.#isOver) await sleep(20);
+    while (performance.now() < until && !this.#isOver && !this.#isPickedUp) await sleep(20);
     // When the ringing participant is removed, LiveKit SIP cancels the call like a timeout.
     if (this.#isOver) return "rang out";
-    if (ringMs > this.ringS * 1000 || refuses !== undefined) {
+    const rangOut = ringMs > this.ringS * 1000 && !this.#isPickedUp;
+    if (rangOut || refuses !== undefined) {
       await this.hangUp();
       return refuses ?? "rang out";
     }

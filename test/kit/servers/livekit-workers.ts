@@ -29,10 +29,13 @@ export class LiveKitWorker {
   /**
    * Starts a worker and waits until it has registered with LiveKit.
    * @param agentFile an ordinary agent file
-   * @param agentName the name under which the worker registers
+   * @param agentName the name under which the worker registers; absent for a file that starts its own worker
    */
-  static async start(livekit: TestLiveKit, agentFile: string, agentName: string): Promise<LiveKitWorker> {
-    const child = spawn(process.execPath, ["--import", tsx, main, "start"], {
+  static async start(livekit: TestLiveKit, agentFile: string, agentName?: string): Promise<LiveKitWorker> {
+    // In development mode, a worker has no limit of its load. Its agent file sets `loadFunc`, because LiveKit's
+    // server still gives no job to a worker that reports a load of 1.
+    const command = agentName === undefined ? [agentFile, "dev"] : [main, "start"];
+    const child = spawn(process.execPath, ["--import", tsx, ...command], {
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       env: {
@@ -42,7 +45,7 @@ export class LiveKitWorker {
         LIVEKIT_API_KEY: livekit.apiKey,
         LIVEKIT_API_SECRET: livekit.apiSecret,
         WORKER_AGENT_FILE: agentFile,
-        WORKER_AGENT_NAME: agentName,
+        ...(agentName === undefined ? {} : { WORKER_AGENT_NAME: agentName }),
         WORKER_PORT: String(await freePort()),
       },
     });

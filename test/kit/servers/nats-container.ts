@@ -18,7 +18,7 @@ export async function startNatsContainer(options: NatsOptions): Promise<TestNats
   const sync = options.syncInterval ?? "1s";
   const config = [
     "http: 8222",
-    "max_payload: 256KB",
+    "max_payload: 1MB",
     `jetstream { store_dir: "/data", max_file_store: 16GB, sync_interval: ${sync === "always" ? sync : `"${sync}"`} }`,
   ].join("\n");
   // Fixed ports stay the same when the container restarts.

@@ -9,7 +9,7 @@ import { until } from "../until.ts";
 export const binaryOf = (spec: BinarySpec): Promise<string> =>
   findBinary(spec, { env: process.env, report: (line) => console.error(line) });
 
-const START_MS = 20_000;
+const START_MS = 60_000;
 const STOP_MS = 10_000;
 
 export class ServerProcess {
@@ -27,7 +27,8 @@ export class ServerProcess {
     try {
       await until(
         async () => {
-          if (server.#child.exitCode !== null) throw new Error(`${name} ended: ${server.#output}`);
+          if (server.hasEnded)
+            throw new Error(`${name} ended: ${lastLineOf(server.#output)}\n${server.#output}`);
           return await isReady();
         },
         { timeoutMs: START_MS, everyMs: 25, what: () => `${name} answers; its output: ${server.#output}` },
@@ -75,3 +76,6 @@ export class ServerProcess {
     clearTimeout(late);
   }
 }
+
+/** A server's last line is its reason, and reports show the first line of an error. */
+const lastLineOf = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";

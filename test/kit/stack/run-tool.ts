@@ -5,7 +5,7 @@ import { compiledFile, repositoryRoot } from "../../../libs/runtime/compiled.ts"
 export interface DoctorAnswer {
   readonly exitCode: number | null;
   readonly ok: boolean;
-  readonly summary: string;
+  readonly verdict: string;
   readonly checks: readonly {
     readonly name: string;
     readonly level: string;
@@ -24,7 +24,7 @@ export interface DoctorAnswer {
 export async function runDoctor(env: Readonly<Record<string, string | undefined>>): Promise<DoctorAnswer> {
   const { exitCode, text, errors } = await runTool("doctor", ["--json"], env);
   if (text === "") throw new Error(`The doctor printed nothing; stderr: ${errors}`);
-  const answer = JSON.parse(text) as Pick<DoctorAnswer, "ok" | "summary" | "checks">;
+  const answer = JSON.parse(text) as Pick<DoctorAnswer, "ok" | "verdict" | "checks">;
   return {
     exitCode,
     ...answer,

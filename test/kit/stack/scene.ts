@@ -9,6 +9,7 @@ import { DEFAULT_TENANT, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { liveRooms } from "../../../libs/livekit/live-rooms.ts";
 import type { Rooms } from "../../../libs/livekit/rooms.ts";
+import { createTokens } from "../../../libs/livekit/tokens.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import { until } from "../until.ts";
 import { agentsDir, removeAgentsDirs } from "./agents-dir.ts";
@@ -28,6 +29,8 @@ const WAIT_MS = 30_000;
 const QUICK = {
   GREENROOM_SWEEP_MS: "1000",
   GREENROOM_USER_REJOIN_GRACE_MS: "500",
+  GREENROOM_PROCESS_PING_MS: "600",
+  GREENROOM_PROCESS_TIMEOUT_MS: "1800",
 };
 
 export async function openScene({ agents, env, ...options }: SceneOptions): Promise<Scene> {
@@ -69,6 +72,14 @@ export class Scene {
     return liveRooms(new RoomServiceClient(api, livekit.apiKey, livekit.apiSecret, { requestTimeout: 5 }));
   }
 
+  /** A token that LiveKit accepts, as a team's own back end makes it. */
+  async tokenFor(of: { room: string; identity: string }): Promise<{ url: string; token: string }> {
+    const { livekit } = this.stack;
+    if (livekit === undefined) throw new Error("This stack has no LiveKit");
+    const tokens = createTokens(livekit.apiKey, livekit.apiSecret);
+    return { url: livekit.url, token: await tokens.forUser({ ...of, ttlS: 60 }) };
+  }
+
   /** Requests a session, without any expectation. */
   ask(body: object = {}, headers: Record<string, string> = {}): Promise<Answer> {
     return this.stack.post("/api/session/start", body, headers);
@@ -80,7 +91,10 @@ export class Scene {
     const ask = () => this.ask({ wait: WAIT_MS, ...body }, key);
     let answer = await ask();
     for (let again = 0; again < 2 && answer.status === 202; again++) answer = await ask();
-    expect(answer.body, "the start's answer").toMatchObject({ success: true, status: "ready" });
+    expect(answer.body, `the start's answer: ${JSON.stringify(answer.body)}`).toMatchObject({
+      success: true,
+      status: "ready",
+    });
     expect(answer.status).toBe(200);
     return answer.body;
   }
@@ -125,7 +139,8 @@ export class Scene {
     let lines: { message: string }[] = [];
     return await until(
       async () => {
-        lines = await this.logs(id);
+        // The session of a token begins a moment after its user has joined.
+        lines = (await this.logs(id)) ?? [];
         return lines.find(({ message }) => matches(message, text))?.message;
       },
       {

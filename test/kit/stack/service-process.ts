@@ -59,7 +59,7 @@ export class ServiceProcess {
   }
 
   /** Waits until the service reports that it runs. */
-  async running(timeoutMs = 30_000): Promise<void> {
+  async running(timeoutMs = 90_000): Promise<void> {
     await until(
       () => {
         if (this.hasEnded) throw new Error(`${this.name} ended before it ran:\n${this.text()}`);

@@ -162,7 +162,7 @@ class RunningStack implements Stack {
     ]);
     for (const url of this.urls) {
       await until(async () => (await this.#fetch(url, "/readyz", {})).status === 200, {
-        timeoutMs: 30_000,
+        timeoutMs: 90_000,
         what: () => `${url}/readyz answers 200; output of the gateways:\n${this.#textOf("gateway")}`,
       });
     }
@@ -238,7 +238,7 @@ class RunningStack implements Stack {
     await stopAll("gateway", "agent-host");
     await stopAll("control", ...RoleName.options);
     // The children of an ended service need a moment to notice its end.
-    await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
+    await until(() => this.leftovers().length === 0, { timeoutMs: 30_000, what: "nothing is left" }).catch(
       () => {
         const left = this.leftovers();
         for (const pid of left) process.kill(pid, "SIGKILL");

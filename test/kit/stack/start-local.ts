@@ -1,6 +1,7 @@
 // Starts a supervisor as a process of its own, so that tests can check what it does and leaves behind.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +20,7 @@ export type LogRecord = {
 
 const MARK = "LOCAL_OF_TEST";
 const fakeLocal = compiledFile("test/kit/fakes/services/fake-local.ts");
-export const realLocal = compiledFile("cli/start.ts");
+export const realLocal = compiledFile("cli/local/dev.ts");
 export const realCluster = compiledFile("cli/start-cluster.ts");
 
 /** A data directory, ports and an environment mark. Several supervisors may use a site, one after the other. */
@@ -61,8 +62,18 @@ export class LocalSite {
     return this.#start("npm", ["start", "--silent"], env);
   }
 
-  #start(program: string, args: readonly string[], env: Record<string, string>): LocalProcess {
-    const local = new LocalProcess(program, args, {
+  /** Runs `npx greenroom` in the folder of a project. A signal reaches all its processes, like Ctrl+C on a terminal. */
+  startInProject(folder: string, args: readonly string[], env: Record<string, string> = {}): LocalProcess {
+    return this.#start("npx", ["greenroom", ...args], env, folder);
+  }
+
+  #start(
+    program: string,
+    args: readonly string[],
+    env: Record<string, string>,
+    folder?: string,
+  ): LocalProcess {
+    const own = {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
       XDG_CACHE_HOME: process.env.XDG_CACHE_HOME,
@@ -75,7 +86,8 @@ export class LocalSite {
       LIVEKIT_MOCK_MODE: "true",
       [MARK]: this.#mark,
       ...env,
-    });
+    };
+    const local = new LocalProcess(program, args, own, folder);
     this.#started.push(local);
     return local;
   }
@@ -89,7 +101,7 @@ export class LocalSite {
   async isEmpty(timeoutMs = 15_000): Promise<void> {
     await until(() => this.pids().length === 0, {
       timeoutMs,
-      what: () => `no process is left; still running: ${this.pids().join(", ")}`,
+      what: () => `no process is left; still running: ${this.pids().map(describeProcess).join(", ")}`,
     });
   }
 
@@ -102,15 +114,28 @@ export class LocalSite {
   }
 }
 
+function describeProcess(pid: number): string {
+  try {
+    const [status] = readFileSync(`/proc/${pid}/status`, "utf8").match(/State:.*/) ?? [];
+    return `${pid} (${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}; ${status})`;
+  } catch {
+    return `${pid} (ended meanwhile)`;
+  }
+}
+
 export class LocalProcess {
   readonly #child: ChildProcess;
   readonly #closed: Promise<void>;
+  readonly #isGroup: boolean;
   #output = "";
 
-  constructor(program: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+  /** @param project the folder of a project. Its processes are a group, like those of a terminal */
+  constructor(program: string, args: readonly string[], env: NodeJS.ProcessEnv, project?: string) {
+    this.#isGroup = project !== undefined;
     this.#child = spawn(program, args, {
-      cwd: repositoryRoot,
+      cwd: project ?? repositoryRoot,
       env,
+      detached: this.#isGroup,
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#closed = new Promise((resolve) => this.#child.once("close", () => resolve()));
@@ -155,7 +180,9 @@ export class LocalProcess {
   }
 
   signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
+    if (!this.#isGroup) this.#child.kill(signal);
+    else if (this.#child.exitCode === null && this.#child.signalCode === null)
+      process.kill(-this.pid, signal);
   }
 
   /** Waits for the end and returns the exit code. */

@@ -11,6 +11,7 @@ import {
 } from "@livekit/rtc-node";
 import { startNativeWithoutLogCapture } from "../../../services/agent-host/agent-process/native.ts";
 import type { Speech } from "../fixtures/speech.ts";
+import { heardIn, type Sound } from "./listener.ts";
 
 interface Said {
   readonly topic: string | undefined;
@@ -28,10 +29,16 @@ export interface Visitor {
   hears(): boolean;
   /** True once LiveKit has removed this participant or closed the room. */
   isOut(): boolean;
+  /** Registers for transcripts, like a page that shows the conversation. @returns the transcripts of other participants */
+  reads(): readonly { readonly text: string }[];
+  /** Listens to the tracks of other participants. @returns every frame that isn't silence, in order of arrival */
+  listens(): readonly Sound[];
   /** Sends text to the agent, which treats it like speech. */
   write(text: string): Promise<void>;
   /** Speaks, and stays silent for a while, so that the agent detects the end. */
   say(speech: Speech): Promise<void>;
+  /** Calls a method of another participant. */
+  call(identity: string, method: string, payload: string): Promise<string>;
   leave(): Promise<void>;
 }
 
@@ -62,10 +69,32 @@ export async function visit(join: { url: string; token: string }): Promise<Visit
       })),
     hears: () => hears,
     isOut: () => !room.isConnected,
+    reads: () => {
+      const transcripts: { text: string }[] = [];
+      room.registerTextStreamHandler("lk.transcription", async (reader) => {
+        const transcript = { text: "" };
+        transcripts.push(transcript);
+        try {
+          for await (const part of reader) transcript.text += part;
+        } catch {
+          // The visitor left the room.
+        }
+      });
+      return transcripts;
+    },
+    listens: () => {
+      const sounds: Sound[] = [];
+      for (const { identity, trackPublications } of room.remoteParticipants.values())
+        for (const { track } of trackPublications.values()) if (track) heardIn(track, identity, sounds);
+      room.on(RoomEvent.TrackSubscribed, (track, _, { identity }) => heardIn(track, identity, sounds));
+      return sounds;
+    },
     write: async (text) => {
       await room.localParticipant?.sendText(text, { topic: "lk.chat" });
     },
     say: (speech) => sayIn(room, speech),
+    call: async (destinationIdentity, method, payload) =>
+      (await room.localParticipant?.performRpc({ destinationIdentity, method, payload })) ?? "",
     leave: () => room.disconnect(),
   };
 }

@@ -1,7 +1,9 @@
 // A gateway on the memory bus, with a simulated dispatcher and hosts.
 
+import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
+import { AccessToken } from "livekit-server-sdk";
 import type { Bus, Entry } from "../../../libs/bus/bus.ts";
 import { hosts, sessions } from "../../../libs/contracts/buckets.ts";
 import type { HostProfile, HostRecord } from "../../../libs/contracts/fleet/host.ts";
@@ -61,6 +63,7 @@ export interface Rig {
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   get(path: string, headers?: Record<string, string>): Promise<Reply>;
   remove(path: string): Promise<Reply>;
+  put(path: string, body: object): Promise<Reply>;
   /** Applies inputs to a session like the dispatcher does, and saves each state. */
   move(sessionId: string, ...inputs: SessionInput[]): Promise<void>;
   /** All session events. */
@@ -125,6 +128,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     post: (path, body, headers = {}) => send(app, "POST", path, body, headers),
     get: (path, headers = {}) => send(app, "GET", path, undefined, headers),
     remove: (path) => send(app, "DELETE", path, undefined, {}),
+    put: (path, body) => send(app, "PUT", path, body, {}),
     move: (sessionId, ...inputs) => move(bus, sessionId, inputs),
     events: () => server.stored(sessionEvents).map(({ message }) => message),
     setPlay(next) {
@@ -137,6 +141,43 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   };
 }
 
+export interface LiveKitWebhook {
+  readonly event: string;
+  readonly room: string;
+  readonly madeAtS?: number;
+  readonly identity?: string;
+  readonly name?: string;
+  readonly kind?: string;
+  readonly attributes?: Record<string, string>;
+  readonly metadata?: string;
+  readonly roomMetadata?: string;
+}
+
+/** Sends a webhook as LiveKit does. @returns the status of the gateway's answer */
+export async function receiveWebhook(
+  { app, livekit }: Rig,
+  { event, room, madeAtS = 1000, roomMetadata, ...participant }: LiveKitWebhook,
+): Promise<number> {
+  const payload = JSON.stringify({
+    event,
+    id: "EV_1",
+    room: { name: room, sid: "RM_1", creationTime: String(madeAtS), metadata: roomMetadata ?? "" },
+    ...(participant.identity === undefined ? {} : { participant }),
+  });
+  const token = new AccessToken(livekit?.apiKey ?? "", livekit?.apiSecret ?? "");
+  token.sha256 = createHash("sha256").update(payload).digest("base64");
+  const headers = { "content-type": "application/webhook+json", authorization: await token.toJwt() };
+  const reply = await app.inject({ method: "POST", url: "/api/livekit/webhook", headers, payload });
+  return reply.statusCode;
+}
+
+/** Simulated rooms that a test itself joins. */
+export const joinableRooms = (): LiveKit => {
+  const livekit = connectLiveKit(mockLiveKit);
+  if (livekit === undefined) throw new Error("LIVEKIT_MOCK_MODE gives no LiveKit");
+  return { ...livekit, isSimulated: false };
+};
+
 const mockLiveKit = {
   LIVEKIT_URL: undefined,
   LIVEKIT_PUBLIC_URL: undefined,
@@ -147,7 +188,7 @@ const mockLiveKit = {
 
 async function send(
   app: FastifyInstance,
-  method: "GET" | "POST" | "DELETE",
+  method: "GET" | "POST" | "PUT" | "DELETE",
   url: string,
   body: unknown,
   headers: Record<string, string>,
@@ -161,6 +202,16 @@ async function send(
     body: isJson ? reply.json() : reply.payload,
   };
 }
+
+const runningProfile = {
+  status: "running",
+  isolation: "shared",
+  warm: 2,
+  hot: 1,
+  warming: 0,
+  busy: 0,
+  max: 50,
+} as const;
 
 /** A host that runs the profile echo with idle agents by default. */
 export const aHost = (
@@ -179,11 +230,11 @@ export const aHost = (
   profiles: Object.fromEntries(
     Object.entries(profiles).map(([name, profile]) => [
       name,
-      { status: "running", warm: 2, hot: 1, warming: 0, busy: 0, max: 50, ...profile } as HostProfile,
+      { ...runningProfile, ...profile } as HostProfile,
     ]),
   ),
   processes: [],
-  stats: { spawned: 5, assigned: 2, lost: 1 },
+  stats: { spawned: 5, assigned: 2, lost: 1, unhandledRejections: 0 },
   ...more,
 });
 
@@ -231,23 +282,27 @@ async function playDispatcher(
   play: () => Play,
   maxAttempts: number,
 ): Promise<() => Promise<unknown>> {
-  return bus.streams.consume(sessionEvents, { durable: "dispatcher", concurrency: 16 }, async (event) => {
-    const how = play();
-    if (how === "ignore") return "ack";
-    if (event.type !== "requested") {
-      await move(bus, event.sessionId, [event]);
+  return bus.streams.consume(
+    sessionEvents,
+    { durable: "dispatcher", description: "a test", concurrency: 16 },
+    async (event) => {
+      const how = play();
+      if (how === "ignore") return "ack";
+      if (event.type !== "requested") {
+        await move(bus, event.sessionId, [event]);
+        return "ack";
+      }
+      if (
+        (await bus.kv.get(sessions, sessionKey({ tenant: TENANT, sessionId: event.sessionId }))) !== undefined
+      )
+        return "ack";
+      const record = newSession(event, { deadlineMs, maxAttempts }, undefined, at());
+      await bus.kv.update(sessions, record, 0);
+      if (how === "ready") await move(bus, record.sessionId, becomeReady(record));
+      else if (typeof how === "function") await move(bus, record.sessionId, how(record));
       return "ack";
-    }
-    if (
-      (await bus.kv.get(sessions, sessionKey({ tenant: TENANT, sessionId: event.sessionId }))) !== undefined
-    )
-      return "ack";
-    const record = newSession(event, { deadlineMs, maxAttempts }, undefined, at());
-    await bus.kv.update(sessions, record, 0);
-    if (how === "ready") await move(bus, record.sessionId, becomeReady(record));
-    else if (typeof how === "function") await move(bus, record.sessionId, how(record));
-    return "ack";
-  });
+    },
+  );
 }
 
 async function move(bus: Bus, sessionId: string, inputs: SessionInput[]): Promise<void> {

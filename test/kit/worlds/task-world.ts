@@ -199,7 +199,7 @@ class Exchange {
     await forward(this.#bus, sessionEvents);
     await this.#bus.streams.consume(
       sessionEvents,
-      { durable: "dispatcher", concurrency: 100 },
+      { durable: "dispatcher", description: "a test", concurrency: 100 },
       async (event) => {
         const key = sessionKey(event);
         const found = await this.#bus.kv.get(sessions, key);

@@ -142,7 +142,8 @@ export class Chaos {
     const hot = integerBetween(this.#random, 0, min);
     const operator = server.connect("operator");
     const stored = await operator.kv.get(pools, profile);
-    const target = { ...scenario.pool, profile, min, hot, source: "api" as const };
+    const canary = stored?.value.canary === undefined ? {} : { canary: stored.value.canary };
+    const target = { ...scenario.pool, profile, min, hot, source: "api" as const, ...canary };
     trace.note("operator", `sets the pool of ${profile} to ${min} agents, ${hot} of them hot`);
     await operator.kv.update(pools, target, stored?.revision ?? 0);
   }

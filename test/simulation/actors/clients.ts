@@ -1,10 +1,12 @@
 // Simulated clients: start sessions, join, hang up, rejoin, and repeat their requests.
+
+import { sessions } from "../../../libs/contracts/buckets.ts";
 import { isError, messageOf } from "../../../libs/contracts/errors.ts";
-import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
+import { DEFAULT_TENANT, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { StartRequest } from "../../../libs/contracts/sessions/http.ts";
 import type { SessionState } from "../../../libs/contracts/sessions/session.ts";
 import { fingerprint } from "../../../libs/domain/ids.ts";
-import { sleep } from "../../../libs/runtime/clock.ts";
+import { repeat, sleep } from "../../../libs/runtime/clock.ts";
 import { endSession } from "../../../services/gateway/sessions/end-session.ts";
 import { sessionIdOfKey } from "../../../services/gateway/sessions/session-ids.ts";
 import { startSession } from "../../../services/gateway/sessions/start-session.ts";
@@ -22,6 +24,8 @@ export interface Accepted {
 }
 
 const MAX_TRIES = 8;
+/** How often a client in a room looks whether its session goes on. */
+const LOOK_MS = 1000;
 
 export class Client {
   readonly name: string;
@@ -76,6 +80,22 @@ export class Client {
     const how = pickOne(random, ["ends", "hangs up", "stays"]);
     if (how === "ends") await this.end(1);
     if (how !== "stays") this.#hangUp();
+  }
+
+  /** Leaves the room soon after the end of the session, as users do who hear nothing any more. */
+  #leaveAfterEnd(): void {
+    const { clock, server } = this.#world;
+    const key = sessionKey({ tenant: DEFAULT_TENANT, sessionId: this.sessionId });
+    const stop = repeat(
+      clock,
+      LOOK_MS,
+      async () => {
+        if (this.#seat === undefined) stop();
+        else if (server.entries(sessions).some((entry) => entry.key === key && entry.value.state === "ended"))
+          this.#hangUp();
+      },
+      () => {},
+    );
   }
 
   /** Retries until a gateway accepts the end of the session. */
@@ -180,6 +200,7 @@ export class Client {
         if (reason === "server_restarted") clock.after(500, () => this.#join());
       },
     }));
+    if (this.#seat !== undefined) this.#leaveAfterEnd();
   }
 
   #hangUp(): void {

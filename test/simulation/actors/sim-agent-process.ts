@@ -26,8 +26,8 @@ export interface AgentProcessWorld {
   readonly trace: Trace;
   readonly random: Random;
   readonly pool: PoolSettings;
-  /** The current probabilities of misbehaviour. */
-  misbehaviour(): Misbehaviour;
+  /** The current probabilities of misbehaviour on a host. */
+  misbehaviour(host?: string): Misbehaviour;
   /** Called when a host releases a busy agent. */
   onFreed(host: string, job: JobRequest | undefined, reason: string): void;
 }
@@ -126,7 +126,13 @@ export class SimAgentProcess implements ProcessLink {
       this.#send({ type: "load_failed", error: "the file can't be loaded" });
       return;
     }
-    this.#send({ type: "loaded", pool: this.#world.pool });
+    const { version } = this.#start;
+    this.#send({
+      type: "loaded",
+      pool: this.#world.pool,
+      isolation: "shared",
+      ...(version === undefined ? {} : { version }),
+    });
   }
 
   #handle(message: HostToProcess): void {
@@ -212,7 +218,7 @@ export class SimAgentProcess implements ProcessLink {
   }
 
   #dice(what: keyof Misbehaviour): boolean {
-    const chance = this.#world.misbehaviour()[what];
+    const chance = this.#world.misbehaviour(this.#start.host)[what];
     return chance > 0 && this.#world.random() < chance;
   }
 

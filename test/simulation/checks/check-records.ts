@@ -1,8 +1,10 @@
 // Invariants of records: each key's history is replayed, and every change must follow from a published event.
 import { sessions } from "../../../libs/contracts/buckets.ts";
+import { isProviderHost } from "../../../libs/contracts/providers/provider.ts";
 import { SessionEvent, type SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { type Channel, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
 import { explain, illegalSteps, type SequencedEvent } from "../../kit/checks/record-replay.ts";
+import { versionOn } from "../services.ts";
 import type { World } from "../world.ts";
 
 interface Written {
@@ -22,6 +24,7 @@ export function checkRecords(world: World): void {
     for (const after of revisions) {
       checkChain(world, key, before, after);
       checkReady(world, after.record);
+      checkVersion(world, after.record);
       if (before !== undefined) checkTransition(world, before.record, after.record);
       checkExplained(world, before?.record, after.record, events);
       before = after;
@@ -58,6 +61,20 @@ function checkReady(world: World, record: SessionRecord): void {
   if (record.state !== "ready" || world.facts.writes.get(record.writeId)?.wasReportedReady) return;
   const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
   world.trace.violation(8, `${name} is ready, but its entry never reported ready`);
+}
+
+/** 8: a record has the version of the agent that serves, which is that of its host. */
+function checkVersion(world: World, { sessionId, history, host, state, version }: SessionRecord): void {
+  const entries = history.filter((entry) => entry.state === "joined" || entry.state === "ready");
+  const serving = state === "joined" || state === "ready" ? [{ host, version }] : [];
+  for (const each of [...entries, ...serving]) {
+    const expected = each.host === undefined || isProviderHost(each.host) ? undefined : versionOn(each.host);
+    if (each.version !== expected)
+      world.trace.violation(
+        8,
+        `${world.trace.nameOf(sessionId)} has version ${each.version} on ${each.host}, not ${expected}`,
+      );
+  }
 }
 
 /** 3: only legal transitions; `ended` is final, and the attempt never decreases. */

@@ -2,7 +2,7 @@
 
 import { conversations, hosts, sessions } from "../../../libs/contracts/buckets.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
-import { STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
+import { roomOf, STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import {
@@ -75,6 +75,8 @@ export function checkAccepted(world: World, clients: readonly Client[]): void {
   }
 }
 
+const isOwnRoom = (room: string): boolean => room.startsWith(STANDBY_PREFIX) || room.startsWith(roomOf(""));
+
 /** The remains that must be gone some time after every session has ended. */
 export function leftovers(world: World): string[] {
   const slots = slotsOf(world);
@@ -82,6 +84,8 @@ export function leftovers(world: World): string[] {
   const rooms = world.livekit
     .roomNames()
     .filter((room) => !(room.startsWith(STANDBY_PREFIX) && ids.has(room.slice(STANDBY_PREFIX.length))))
+    // LiveKit itself closes a room that a client named, some time after its last participant has left.
+    .filter((room) => isOwnRoom(room) || world.livekit.inside(room).length > 0)
     .map((room) => `the room ${room}`);
   const busy = slots.flatMap(({ id, sessionId }) =>
     sessionId === undefined ? [] : [`slot ${id} with ${world.trace.nameOf(sessionId)}`],

@@ -91,9 +91,7 @@ export class SimDispatches {
 
   #listed({ id, agentName, metadata, createdAtMs, jobs }: SimDispatch) {
     const now = this.#clock.monotonic();
-    const listed = jobs.flatMap((job): DispatchJob[] =>
-      job.listedAtMs > now ? [] : [{ identity: job.identity, ...job.listing() }],
-    );
+    const listed = jobs.flatMap((job): DispatchJob[] => (job.listedAtMs > now ? [] : [job.listing()]));
     return { id, agentName, metadata, createdAtMs, jobs: listed };
   }
 

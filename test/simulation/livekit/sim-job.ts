@@ -48,6 +48,7 @@ export class SimJob {
   #guest: Guest | undefined;
   #isOver = false;
   #isHung = false;
+  #isRefused = false;
   #responsiveSinceMs = 0;
   #status: DispatchJob["status"] = "running";
   #error = "";
@@ -78,15 +79,18 @@ export class SimJob {
     return this.#guest;
   }
 
-  /** The job's status and error in LiveKit's listing. */
-  listing(): Pick<DispatchJob, "status" | "error"> {
+  /** The job in LiveKit's listing, where a refusal has no agent. */
+  listing(): DispatchJob {
+    if (this.#isRefused) return { identity: "", status: "succeeded", error: "" };
+    const { identity } = this;
     return this.#world.reportsEnds
-      ? { status: this.#status, error: this.#error }
-      : { status: "running", error: "" };
+      ? { identity, status: this.#status, error: this.#error }
+      : { identity, status: "running", error: "" };
   }
 
   /** The worker refuses the job, and LiveKit offers it to no other worker. */
   refuse(): void {
+    this.#isRefused = true;
     this.#finish("succeeded");
   }
 

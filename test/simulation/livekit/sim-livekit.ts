@@ -1,6 +1,12 @@
 // A simulated LiveKit: rooms, their participants, and an API that takes time and fails.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
-import type { LiveKit, RoomOptions, Rooms } from "../../../libs/livekit/rooms.ts";
+import {
+  decideClose,
+  type LiveKit,
+  type RoomOptions,
+  type Rooms,
+  SESSION_ROOM,
+} from "../../../libs/livekit/rooms.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Random } from "../../kit/random.ts";
 
@@ -201,7 +207,16 @@ export class SimLiveKit {
     const call = <T>(doing: string, work: () => T) => this.call(process, clock, doing, work);
     return {
       create: (room, options) => call(`creating room ${room}`, () => void this.#open(room, options)),
+      config: (room) => call(`finding room ${room}`, () => (this.#rooms.has(room) ? {} : undefined)),
       delete: (room) => call(`deleting room ${room}`, () => this.#delete(room, "room_deleted")),
+      close: (room, session) =>
+        call(`closing room ${room}`, () => {
+          const { inside, options } = this.#rooms.get(room) ?? {};
+          const isOwnRoom = session.isOwnRoom || options === SESSION_ROOM;
+          const decision = decideClose([...(inside?.values() ?? [])], { ...session, isOwnRoom });
+          if (decision === "delete") return this.#delete(room, "room_deleted");
+          for (const identity of decision.remove) this.#removeListed(room, identity);
+        }),
       list: () =>
         call("listing rooms", () =>
           [...this.#rooms].map(([name, room]) => ({ name, createdAtS: 0, participants: room.inside.size })),
@@ -225,11 +240,13 @@ export class SimLiveKit {
         return false;
       },
       remove: (room, identity) =>
-        call(`removing ${identity} from ${room}`, () => {
-          const guest = this.#rooms.get(room)?.inside.get(identity);
-          if (guest !== undefined) this.#evict(room, guest, "removed");
-        }),
+        call(`removing ${identity} from ${room}`, () => this.#removeListed(room, identity)),
     };
+  }
+
+  #removeListed(room: string, identity: string): void {
+    const guest = this.#rooms.get(room)?.inside.get(identity);
+    if (guest !== undefined) this.#evict(room, guest, "removed");
   }
 
   /** A failing call fails before or after its effect, at once or after a time-out, like calls over a network. */

@@ -40,16 +40,17 @@ export class MemoryBucket {
   }
 
   newest(key: string): Revision | undefined {
-    return this.#kept.get(key)?.at(-1);
+    return this.history(key).at(-1);
   }
 
   history(key: string): readonly Revision[] {
+    this.#dropExpired(key);
     return this.#kept.get(key) ?? [];
   }
 
   /** The newest revision of each key, including deletions, in the order of their writing. */
   snapshot(): Revision[] {
-    const newest = [...this.#kept.values()].map((revisions) => revisions.at(-1) as Revision);
+    const newest = [...this.#kept.keys()].flatMap((key) => this.newest(key) ?? []);
     return newest.sort((a, b) => a.revision - b.revision);
   }
 
@@ -59,7 +60,7 @@ export class MemoryBucket {
   }
 
   /** @throws ApiError when the key's newest revision is another, or may soon be */
-  put(key: string, data: Uint8Array, expected: number): number | Promise<number> {
+  put(key: string, data: Uint8Array, expected: number, ttlMs?: number): number | Promise<number> {
     const done = this.#done.get(data);
     // A resent write: three replicas recognize its id, but a single one compares the revision first.
     if (done !== undefined && this.#replication.replicas > 1) return done;
@@ -69,7 +70,7 @@ export class MemoryBucket {
       throw new ApiError(STORE_FULL);
     }
     return this.#replication.write(key, () => {
-      const revision = this.#append(key, data);
+      const revision = this.#append(key, data, ttlMs);
       this.#done.set(data, revision);
       return revision;
     });
@@ -101,7 +102,9 @@ export class MemoryBucket {
   /** The number of revisions of each key that matches a filter and has more than a delete marker. */
   purgeable(filter: string): Map<string, number> {
     const found = new Map<string, number>();
-    for (const [key, kept] of this.#kept) {
+    for (const key of [...this.#kept.keys()]) {
+      const kept = this.history(key);
+      if (kept.length === 0) continue;
       const isOnlyMarker = kept.length === 1 && kept[0]?.data === undefined;
       if (!isOnlyMarker && subjectMatches(filter, key)) found.set(key, kept.length);
     }
@@ -180,12 +183,18 @@ export class MemoryBucket {
     this.#watchers.delete(watcher);
   }
 
-  #append(key: string, data: Uint8Array | undefined): number {
+  #dropExpired(key: string): void {
+    const expired = (this.#kept.get(key) ?? []).at(-1)?.expiresAtMs;
+    if (expired !== undefined && expired <= this.#clock.monotonic()) this.#kept.delete(key);
+  }
+
+  #append(key: string, data: Uint8Array | undefined, ttlMs?: number): number {
     const written: Revision = {
       revision: this.#log.length + 1,
       key,
       data,
       atMs: this.#clock.monotonic(),
+      ...(ttlMs === undefined ? {} : { expiresAtMs: this.#clock.monotonic() + ttlMs }),
     };
     this.#log.push(written);
     const kept = this.#kept.get(key) ?? [];

@@ -48,7 +48,8 @@ export class MemoryKeyValue implements KeyValue {
     if (data.length > bucket.maxValueBytes) {
       throw new GreenroomError("payload_too_large", `${bucket.name}/${key} would have ${data.length} bytes.`);
     }
-    return updateKey(this.#keys(bucket, `updating ${bucket.name}/${key}`), key, data, revision);
+    const keys = this.#keys(bucket, `updating ${bucket.name}/${key}`, bucket.valueTtlMs?.(value));
+    return updateKey(keys, key, data, revision);
   }
 
   async delete<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
@@ -125,10 +126,10 @@ export class MemoryKeyValue implements KeyValue {
   }
 
   /** The bucket's keys for `compare-and-set.ts`. */
-  #keys<T>(bucket: Bucket<T>, doing: string): Keys {
+  #keys<T>(bucket: Bucket<T>, doing: string, ttlMs?: number): Keys {
     const target = bucketOf(this.#world, bucket);
     return this.#world.changeKeys({
-      put: (key, data, revision) => this.#requests.write(doing, () => target.put(key, data, revision)),
+      put: (key, data, revision) => this.#requests.write(doing, () => target.put(key, data, revision, ttlMs)),
       purge: (key, revision) => this.#requests.write(doing, () => target.purge(key, revision)),
       newest: (key) => this.#newest(bucket, key, doing),
       codeOf: apiCode,

@@ -10,6 +10,8 @@ export interface Revision extends StoredValue {
   readonly key: string;
   /** The time of the write on the server's monotonic clock. */
   readonly atMs: number;
+  /** Set for a value with a time to live of its own. */
+  readonly expiresAtMs?: number;
 }
 
 /**

@@ -116,7 +116,10 @@ const firstPlants: readonly Plant[] = [
   {
     name: "no service deletes rooms",
     breaks: [9],
-    livekit: (livekit) => ({ ...livekit, rooms: { ...livekit.rooms, delete: async () => {} } }),
+    livekit: (livekit) => ({
+      ...livekit,
+      rooms: { ...livekit.rooms, close: async () => {}, delete: async () => {} },
+    }),
   },
   {
     name: "the janitor measures deadlines by the wall clock",

@@ -9,6 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { SourceMap } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -78,6 +79,48 @@ describe("build", () => {
     utimesSync(join(root, "libs/greeting.ts"), 1_000_000, 1_000_000);
     expect(await build(root)).toEqual(["libs/greeting.ts"]);
     expect(readFileSync(join(root, "dist/libs/greeting.js"), "utf8")).toContain("good morning");
+  });
+
+  test("bundles a service with its own modules and its packages, again after a change of one", async () => {
+    put("node_modules/name-of-folder/package.json", '{ "main": "index.js" }');
+    put(
+      "node_modules/name-of-folder/index.js",
+      'exports.folder = () => require("node:path").basename(__dirname);\n',
+    );
+    put(
+      "services/control/main.ts",
+      'import { folder } from "name-of-folder";\nimport { greeting } from "../../libs/greeting.ts";\nexport const text: string = [greeting, folder()].join(" from ");\n',
+    );
+    await build(root);
+    rmSync(join(root, "node_modules"), { recursive: true });
+    rmSync(join(root, "dist/libs"), { recursive: true });
+    const bundle = join(root, "dist/services/control/main.js");
+    expect(await import(bundle)).toMatchObject({ text: "hello from control" });
+
+    put("node_modules/name-of-folder/index.js", 'exports.folder = () => "elsewhere";\n');
+    put("libs/greeting.ts", "export const greeting = 'good morning';\n");
+    await build(root);
+    expect(await import(`${bundle}?again`)).toMatchObject({ text: "good morning from elsewhere" });
+  });
+
+  test("maps only the repository's own lines of a bundle", async () => {
+    put("node_modules/failing/index.js", "exports.fail = () => {\n  throw new Error();\n};\n");
+    put("services/control/main.ts", 'import { fail } from "failing";\n\nexport const main = () => fail();\n');
+    await build(root);
+    const lines = readFileSync(join(root, "dist/services/control/main.js"), "utf8").split("\n");
+    const map = new SourceMap(
+      JSON.parse(readFileSync(join(root, "dist/services/control/main.js.map"), "utf8")),
+    );
+    const originOf = (text: string) => {
+      const index = lines.findIndex((line) => line.includes(text));
+      return map.findOrigin(index + 1, lines[index]!.indexOf(text) + 1);
+    };
+    expect(originOf("main = () =>")).toMatchObject({
+      fileName: "../../../services/control/main.ts",
+      lineNumber: 3,
+    });
+    expect(originOf("throw new Error()")).toEqual({});
+    expect(originOf("createRequire as")).toEqual({});
   });
 
   test("compiles every file again after a change of the compiler", async () => {

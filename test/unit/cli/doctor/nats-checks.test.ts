@@ -15,17 +15,17 @@ const text = (findings: readonly Finding[]) =>
 
 describe("checks of NATS", () => {
   const server = {
-    ...{ version: "2.15.2", name: "n1", maxPayloadBytes: 256 * 1024, hasJetStream: true },
+    ...{ version: "2.15.2", name: "n1", maxPayloadBytes: 1024 * 1024, hasJetStream: true },
     ...{ cluster: undefined, domain: undefined, roundTripMs: 0.4 },
   };
   const url = "nats://127.0.0.1:4222";
 
-  test("requires a recent server that accepts messages as large as a conversation", () => {
+  test("requires a recent server that accepts messages as large as metadata", () => {
     expect(levels(natsCheck.judge({ server, url }))).toEqual(["ok"]);
     const old = natsCheck.judge({ server: { ...server, version: "2.12.1" }, url });
     expect(levels(old)).toEqual(["failure"]);
     expect(text(old)).toContain("2.12.3");
-    expect(levels(natsCheck.judge({ server: { ...server, maxPayloadBytes: 1024 }, url }))).toContain(
+    expect(levels(natsCheck.judge({ server: { ...server, maxPayloadBytes: 256 * 1024 }, url }))).toContain(
       "failure",
     );
   });

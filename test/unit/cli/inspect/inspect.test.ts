@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { findSubject } from "../../../../cli/inspect/find-subject.ts";
 import { sessionOverview, taskOverview } from "../../../../cli/inspect/overview.ts";
 import { readPresentState } from "../../../../cli/inspect/present-state.ts";
-import { durationOf, plain, sessionText, taskText } from "../../../../cli/inspect/print.ts";
-import { jsonOf } from "../../../../cli/inspect/timeline.ts";
+import { plain, sessionText, taskText } from "../../../../cli/inspect/print.ts";
+import { durationOf, jsonOf } from "../../../../cli/inspect/timeline.ts";
 import type { RawStored } from "../../../../libs/bus/nats/inspect.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
@@ -189,14 +189,17 @@ describe("sessionOverview", () => {
     expect(first?.details.join("\n")).toMatch(
       /command assign: host host-1, epoch 4, attempt 1, requestedWarmth warm/,
     );
-    expect(second?.details).toEqual(['timings {"joinMs":90,"readyMs":120}, identity agent-s_abc-1']);
+    expect(second?.fields).toEqual({
+      timings: { joinMs: 90, readyMs: 120 },
+      identity: "agent-s_abc-1",
+    });
   });
 
   test("measures states by NATS's clock, and includes what the host measured", async () => {
     const overview = await sessionOverview(nats(life), subject, terse);
     expect(overview.steps).toEqual([
-      { state: "dispatched", attempt: 1, host: "host-1", lastedMs: 200 },
-      { state: "ready", attempt: 1, host: "host-1", lastedMs: undefined },
+      { state: "dispatched", attempt: 1, host: "host-1", atMs: BEGAN_MS + 10, lastedMs: 200 },
+      { state: "ready", attempt: 1, host: "host-1", atMs: BEGAN_MS + 210, lastedMs: undefined },
     ]);
     const text = sessionText(overview, { room: "A room.", host: "A host." }, plain);
     expect(text).toContain("dispatched attempt 1 on host-1: 200 ms");
@@ -263,6 +266,23 @@ describe("sessionOverview", () => {
     expect(gone.join("\n")).toMatch(/record is deleted[\s\S]*events are deleted[\s\S]*No log lines/);
     const whole = await sessionOverview(nats(life), subject, terse);
     expect(whole.gone).toEqual([]);
+  });
+});
+
+describe("sessionText", () => {
+  test("prints the day and the time zone once, and a field where it changes", async () => {
+    const text = sessionText(await sessionOverview(nats(life), subject, terse), undefined, plain);
+    expect(text.match(/2026-01-31, times in UTC/g)).toHaveLength(1);
+    expect(text).toContain("\n12:00:00.200");
+    // The host is in the event, in both revisions and in a command.
+    expect(text.match(/(?<!command assign: )host host-1/g)).toHaveLength(1);
+    expect(text).not.toContain("failures 0");
+  });
+
+  test("prints a field again when it changes back", async () => {
+    const rows = [1, 2, 1].map((failures, n): Row => ["KV_sessions", KEY, n, record({ failures })]);
+    const text = sessionText(await sessionOverview(nats(rows), subject, terse), undefined, plain);
+    expect(text.match(/failures \d/g)).toEqual(["failures 1", "failures 2", "failures 1"]);
   });
 });
 
@@ -361,7 +381,7 @@ describe("taskOverview", () => {
     expect(text).toContain("Task t_1 of default: queued, 1 attempts, to +15550100");
     expect(text.indexOf("event: slot_granted")).toBeLessThan(text.indexOf("task: queued"));
     expect(text).toContain("Attempt 1, busy: busy, the line was busy");
-    expect(text).toContain("Session s_abc of default: ready, attempt 1");
+    expect(text).toContain("Session s_abc of default: ready since +200 ms, attempt 1, ready after 200 ms");
   });
 });
 

@@ -1,6 +1,6 @@
 // The common log, and the banner.
 import { expect, test } from "vitest";
-import { bannerText } from "../../../../cli/supervisor/banner.ts";
+import { bannerText, isSettled } from "../../../../cli/supervisor/banner.ts";
 import { createLineLogger, errorOf, type LogRecord, recordOf } from "../../../../cli/supervisor/log-lines.ts";
 import { createFormat } from "../../../../cli/supervisor/pretty.ts";
 
@@ -146,4 +146,17 @@ test("lists every gateway and NATS node of a cluster in the banner", () => {
   expect(lines).toContain("http://localhost:8081");
   expect(lines).toContain("NATS      nats://127.0.0.1:4222");
   expect(lines).toContain("nats://127.0.0.1:4223");
+});
+
+test("waits for everything that the banner reports", () => {
+  const none = { warm: 0, hot: 0, warming: 0, busy: 0, max: 9 };
+  const running = { status: "running" as const, ...none };
+  const health = (profiles: object, livekit = "running") =>
+    ({ sessions: { pool: 1 }, services: { livekit: { status: livekit } }, profiles }) as never;
+  expect(isSettled(health({ echo: { ...running, warm: 1 }, cold: running }))).toBe(true);
+  expect(isSettled(health({ echo: { ...running, warm: 1 } }, "stopped"))).toBe(false);
+  expect(isSettled(health({ echo: { ...running, warm: 1 }, slow: { ...running, warming: 1 } }))).toBe(false);
+  expect(isSettled(health({ echo: { ...running, warm: 1 }, slow: { ...none, status: "stopped" } }))).toBe(
+    false,
+  );
 });

@@ -49,11 +49,15 @@ describe("instrumentedBus", () => {
   test("counts the time of each handled message by outcome", async () => {
     const { metrics, bus } = start();
     let tries = 0;
-    const stop = await bus.streams.consume(sessionEvents, { durable: "d", concurrency: 1 }, async () => {
-      tries += 1;
-      if (tries === 1) throw new Error("not yet");
-      return tries === 2 ? "nak" : "ack";
-    });
+    const stop = await bus.streams.consume(
+      sessionEvents,
+      { durable: "d", description: "a test", concurrency: 1 },
+      async () => {
+        tries += 1;
+        if (tries === 1) throw new Error("not yet");
+        return tries === 2 ? "nak" : "ack";
+      },
+    );
     await bus.streams.publish(sessionEvents, anEvent("s"));
     await until(() => tries === 3, { what: "it is done" });
     await stop();

@@ -62,7 +62,7 @@ describe("scopedBus", () => {
     const client = connect("process");
     const scoped = scopedBus(client, enter);
     const handled: string[] = [];
-    const options = { durable: "test", concurrency: 1 };
+    const options = { durable: "test", description: "a test", concurrency: 1 };
     await outcome(
       scoped.bus.streams.consume(sessionEvents, options, async () => {
         handled.push("hangs");

@@ -40,6 +40,7 @@ const oneOfEach: SessionEvent[] = [
   { ...address, type: "end_requested", endedReason: "completed", reason: "w" },
   { ...byHost, type: "joined", ...joinedRoom },
   { ...byHost, type: "ready", ...joinedRoom },
+  { ...byHost, type: "agent_started" },
   { ...byHost, type: "user_left" },
   { ...byHost, type: "agent_ended", reason: "w", retryable: true },
   { ...byHost, type: "provider_declined", reason: "w", pauseMs: 500 },

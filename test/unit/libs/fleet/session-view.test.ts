@@ -51,6 +51,21 @@ describe("watchSessions", () => {
     expect(view.all()).toHaveLength(4);
   });
 
+  test("lists the sessions of a room, also after their rooms have changed, until they are deleted", async () => {
+    const { clock, bus } = world();
+    const view = await watchSessions(bus, clock);
+    const idsIn = (room: string) => view.inRoom("t", room).map(({ record }) => record.sessionId);
+    const a = await save(bus, sessions, aSession("a", { room: "session-a" }));
+    const b = await save(bus, sessions, aSession("b", { room: "lobby" }));
+    await save(bus, sessions, aSession("a", { room: "lobby", state: "ended" }), a);
+    await clock.flush();
+    expect([idsIn("session-a"), idsIn("lobby").sort()]).toEqual([[], ["a", "b"]]);
+    expect(view.inRoom("other", "lobby")).toEqual([]);
+    await bus.kv.delete(sessions, "t.b", b);
+    await clock.flush();
+    expect(idsIn("lobby")).toEqual(["a"]);
+  });
+
   test("reports changes and deletions until the listener is removed", async () => {
     const { clock, bus } = world();
     const view = await watchSessions(bus, clock);

@@ -1,6 +1,6 @@
-// Repeated work on a clock: never twice at once, despite failures, until stopped.
-import { expect, test } from "vitest";
-import { isoNow, repeat, sleep } from "../../../../libs/runtime/clock.ts";
+// Repeated work on a clock: never twice at once, despite failures, until stopped. Coarse timers fire together.
+import { afterEach, expect, test, vi } from "vitest";
+import { isoNow, repeat, sleep, systemClock } from "../../../../libs/runtime/clock.ts";
 import { createSimClock } from "../../../kit/sim-clock.ts";
 
 const never = (error: unknown) => {
@@ -79,4 +79,40 @@ test("formats the present time in ISO", async () => {
   expect(isoNow(clock)).toBe("2026-01-01T00:00:00.000Z");
   await clock.advance(1500);
   expect(isoNow(clock)).toBe("2026-01-01T00:00:01.500Z");
+});
+
+afterEach(() => void vi.useRealTimers());
+
+test("repeats all periodic work of a process at the same moments, and keeps each interval", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  const started = performance.now();
+  const calls = new Map<number, number>();
+  const moments = new Set<number>();
+  for (const ms of [250, 500, 1000, 2000]) {
+    repeat(
+      systemClock,
+      ms,
+      () => {
+        calls.set(ms, (calls.get(ms) ?? 0) + 1);
+        moments.add(Math.round(performance.now() - started));
+      },
+      never,
+    );
+    await vi.advanceTimersByTimeAsync(37);
+  }
+  await vi.advanceTimersByTimeAsync(20_000 - 4 * 37);
+  expect(moments.size).toBeLessThanOrEqual(80);
+  for (const ms of [250, 500, 1000, 2000]) {
+    expect(calls.get(ms)).toBeGreaterThanOrEqual(20_000 / ms - 1);
+    expect(calls.get(ms)).toBeLessThanOrEqual(20_000 / ms);
+  }
+});
+
+test("fires other timers when they are due", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  const started = performance.now();
+  const fired: number[] = [];
+  for (const ms of [260, 300, 1010]) systemClock.after(ms, () => fired.push(performance.now() - started));
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(fired).toEqual([260, 300, 1010]);
 });

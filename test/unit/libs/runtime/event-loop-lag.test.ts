@@ -21,3 +21,18 @@ test("reports a long pause as the longest lag and not as the median, and forgets
   expect(meter.read().maxMs).toBeLessThan(1000);
   meter.stop();
 });
+
+test("reports a lag that lasts, and no single pause that fills the time between two readings", async () => {
+  const meter = startLagMeter();
+  await turns(500);
+  meter.read();
+  const medians: number[] = [];
+  for (let pause = 0; pause < 4; pause++) {
+    blockFor(1000);
+    await turns(1);
+    medians.push(meter.read().medianMs);
+  }
+  expect(medians[0]).toBeLessThan(500);
+  expect(medians.at(-1)).toBeGreaterThan(500);
+  meter.stop();
+});

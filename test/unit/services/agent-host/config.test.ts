@@ -9,6 +9,14 @@ test("gives the agent-host its settings, with what SIGTERM begins", () => {
     GREENROOM_POOL_MIN: "12",
     GREENROOM_PROCESS_MEMORY_MB: "113",
     GREENROOM_PROCESS_PING_MS: "114",
+    GREENROOM_PROCESS_TIMEOUT_MS: "119",
+    GREENROOM_READY_AFTER_MS: "120",
+    GREENROOM_TRANSCRIPT_DELAY_MS: "122",
+    GREENROOM_ISOLATION: "module",
+    GREENROOM_AGENTS_VERSION: "3aa285d9",
+    GREENROOM_MAX_SESSIONS_PER_PROCESS: "121",
+    GREENROOM_UNHANDLED_REJECTIONS: "fail",
+    GREENROOM_PREWARM_TIMEOUT_MS: "118",
     GREENROOM_MIN_PROCESSES_PER_PROFILE: "15",
     GREENROOM_USER_REJOIN_GRACE_MS: "16",
     GREENROOM_LOG_LEVEL: "warn",
@@ -22,6 +30,15 @@ test("gives the agent-host its settings, with what SIGTERM begins", () => {
     poolMin: 12,
     processMemoryMb: 113,
     processPingMs: 114,
+    processTimeoutMs: 119,
+    readyAfterMs: 120,
+    transcriptDelayMs: 122,
+    isolation: "module",
+    agentsVersion: "3aa285d9",
+    maxSessionsPerProcess: 121,
+    concurrentLoads: expect.any(Number),
+    unhandledRejections: "fail",
+    prewarmTimeoutMs: 118,
     minProcesses: 15,
     userRejoinGraceMs: 16,
     logLevel: "warn",
@@ -29,6 +46,17 @@ test("gives the agent-host its settings, with what SIGTERM begins", () => {
   });
   expect(agentHost.drainOf(config)).toEqual({ limitMs: 17, onDeadline: "wait" });
   expect(agentHost.drainOf(readConfig(agentHost.agentHostSettings, {})).onDeadline).toBe("migrate");
+});
+
+test("has no version by default, and refuses one of more than 64 characters", () => {
+  const versionIn = (GREENROOM_AGENTS_VERSION: string) =>
+    agentHost.hostSettingsOf(readConfig(agentHost.agentHostSettings, { GREENROOM_AGENTS_VERSION }))
+      .agentsVersion;
+  expect(versionIn("")).toBeUndefined();
+  expect(versionIn("v".repeat(64))).toHaveLength(64);
+  expect(() => versionIn("v".repeat(65))).toThrow(
+    "GREENROOM_AGENTS_VERSION: A version may be 64 characters long at most",
+  );
 });
 
 test("allows a stop longer than the drain timeout, whether set, empty or missing", () => {

@@ -172,10 +172,14 @@ describe("a control process", () => {
         await bus.kv.watch(sessions, () => queueMicrotask(note));
         await bus.core.subscribe(serviceHeartbeats, note);
         clock.after(10, note);
-        await bus.streams.consume(sessionEvents, { durable: name, concurrency: 1 }, async () => {
-          note();
-          return "ack";
-        });
+        await bus.streams.consume(
+          sessionEvents,
+          { durable: name, description: "a test", concurrency: 1 },
+          async () => {
+            note();
+            return "ack";
+          },
+        );
         return nothing;
       };
     const { clock, outcome, starting, observer } = start({

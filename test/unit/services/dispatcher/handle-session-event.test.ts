@@ -8,6 +8,7 @@ import { assignCommand, releaseCommand } from "../../../../libs/contracts/stream
 import type { LiveKit } from "../../../../libs/livekit/rooms.ts";
 import { simulatedRooms } from "../../../../libs/livekit/simulated-rooms.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
+import { CircuitBreaker } from "../../../../services/dispatcher/circuit-breaker.ts";
 import {
   type DispatchDeps,
   handleSessionEvent,
@@ -58,10 +59,9 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
   }
   await clock.flush();
   const known = Object.keys(answers).map((id) => aHost(id, 1, { maxAgents: 9, profiles: { echo } }));
-  const fleet = new HostReservations({
-    all: () => known,
-    get: (id) => known.find((host) => host.hostId === id),
-  });
+  const circuitBreaker = new CircuitBreaker(() => clock.monotonic());
+  const view = { all: () => known, get: (id: string) => known.find((host) => host.hostId === id) };
+  const fleet = new HostReservations(view, circuitBreaker, () => undefined);
   let writes = 0;
   const deps: DispatchDeps = {
     bus,
@@ -69,8 +69,10 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
     log: silentLog,
     livekit,
     reservations: fleet,
+    circuitBreaker,
     defaults,
     excludeUntilUpdate: (id) => fleet.excludeUntilUpdate(id),
+    isRoomReused: () => false,
     nextWriteId: () => `op-${++writes}`,
     recordCache: new RecordCache(10),
     hasOlderWaiting: () => false,
@@ -297,4 +299,15 @@ test("naks an end before its request, and acks it at the last delivery", async (
   const left = { ...by("a"), type: "user_left" } as const;
   expect(await handle(left, MAX_DELIVERIES)).toBe("nak");
   expect(written()).toEqual([]);
+});
+
+test.each([
+  [true, ["lobby"]],
+  [false, []],
+])("deletes the empty room of an ended session, unless another one uses it: %s", async (isReused, left) => {
+  const { handle, rooms } = await scene({ a: [] }, { isRoomReused: () => isReused });
+  await handle(anEvent("s", { room: "lobby" }));
+  const address = { tenant: "t", sessionId: "s", at: AT };
+  await handle({ ...address, type: "end_requested", endedReason: "completed", reason: "ended by the API" });
+  expect((await rooms.list()).map(({ name }) => name)).toEqual(left);
 });

@@ -1,6 +1,8 @@
 // Reservations of agents, and exclusions of hosts.
 import { describe, expect, test } from "vitest";
 import type { HostProfile, HostRecord } from "../../../../libs/contracts/fleet/host.ts";
+import type { Canary } from "../../../../libs/contracts/fleet/pool.ts";
+import { CircuitBreaker } from "../../../../services/dispatcher/circuit-breaker.ts";
 import { HostReservations } from "../../../../services/dispatcher/host-reservations.ts";
 import { aHost, aSession } from "../../../kit/fixtures/sessions.ts";
 
@@ -18,10 +20,15 @@ const host = (id: string, echo: Partial<HostProfile>, changed: Partial<HostRecor
   aHost(id, 1, { maxAgents: 10, profiles: { echo: profile(echo) }, ...changed });
 
 describe("HostReservations", () => {
-  const fleetOf = (...hosts: HostRecord[]) => {
+  const fleetOf = (...hosts: HostRecord[]) => fleetWith(undefined, ...hosts);
+  const fleetWith = (canary: Canary | undefined, ...hosts: HostRecord[]) => {
     const known = new Map(hosts.map((each) => [each.hostId, each]));
     return {
-      fleet: new HostReservations({ all: () => [...known.values()], get: (id) => known.get(id) }),
+      fleet: new HostReservations(
+        { all: () => [...known.values()], get: (id) => known.get(id) },
+        new CircuitBreaker(() => 0),
+        (name) => (name === "echo" ? canary : undefined),
+      ),
       update: (each: HostRecord) => void known.set(each.hostId, each),
     };
   };
@@ -41,6 +48,16 @@ describe("HostReservations", () => {
     reservation?.release();
     expect(fleet.freeFor({ profile: "echo" })).toBe(1);
     expect(fleet.choose(aSession("b"))).toBeDefined();
+  });
+
+  test("gives the canary's agents to its share, and then those of other versions rather than none", () => {
+    const hosts = [
+      host("a", { warm: 3, max: 3, version: "v1" }),
+      host("b", { warm: 1, max: 1, version: "v2" }),
+    ];
+    const { fleet } = fleetWith({ version: "v2", share: 1 }, ...hosts);
+    expect([1, 2].map((n) => fleet.choose(aSession(`s${n}`))?.choice.host)).toEqual(["b", "a"]);
+    expect(fleet.freeFor({ profile: "echo" })).toBe(2);
   });
 
   test("excludes a host that is gone until its next update", () => {

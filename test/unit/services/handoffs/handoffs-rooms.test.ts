@@ -64,7 +64,8 @@ test("keeps a room with its caller, and sends the agent there", async () => {
   await world.until(() => world.all()[0]?.state === "ended", "the end");
   expect(world.all()[0]?.endedReason).toBe("completed");
   await world.clock.advance(1000);
-  expect(await world.livekit.rooms.list()).toEqual([]);
+  // The room was there before the session, so it belongs to its creator.
+  expect(await world.livekit.rooms.list()).toMatchObject([{ name: "call-1", participants: 0 }]);
 });
 
 test("keeps the caller in the room when the agent is lost, and gets the next agent", async () => {

@@ -8,7 +8,16 @@ describe("findOrphans and confirmOrphans", () => {
     const live = aSession("live", { state: "ready" });
     const over = aSession("over", { state: "ended", room: "named-by-a-client", roomIsNamed: true });
     const rooms = ["session-live", "session-gone", "named-by-a-client", "somebody-elses"];
-    expect(findOrphans(rooms, [live, over], []).rooms).toEqual(["session-gone", "named-by-a-client"]);
+    expect(findOrphans(rooms, [live, over], []).rooms).toEqual(["session-gone"]);
+  });
+
+  test("finds the room of a session that has just ended, unless another session uses it", () => {
+    const named = { room: "lobby", roomIsNamed: true } as const;
+    const over = aSession("over", { ...named, state: "ended" });
+    expect(findOrphans(["lobby"], [over], []).rooms).toEqual([]);
+    expect(findOrphans(["lobby"], [over], [], [over]).rooms).toEqual(["lobby"]);
+    const next = aSession("next", { ...named, state: "ready" });
+    expect(findOrphans(["lobby"], [over, next], [], [over]).rooms).toEqual([]);
   });
 
   test("finds a standby room whose slot no host has", () => {

@@ -29,7 +29,17 @@ const aJob = (changed: Partial<DeletionJob>): DeletionJob => ({
 /** Every store that may contain a person's data. */
 const PERSONAL = [
   ...["CALLS", "DEAD_LETTERS", "HANDOFFS", "SESSIONS", "SESSION_LOGS", "TASKS", "TASK_REQUESTS", "WEBHOOKS"],
-  ...["WEBHOOK_DELIVERIES", "conversations", "claims", "launches", "usage_reports", "sessions", "tasks"],
+  ...[
+    "WEBHOOK_DELIVERIES",
+    "conversations",
+    "claims",
+    "invitations",
+    "launches",
+    "usage_reports",
+    "session_metadata",
+    "sessions",
+  ],
+  "tasks",
 ];
 
 describe("deletion of a person's data", () => {
@@ -200,10 +210,10 @@ describe("retention", () => {
       kind: "retention",
       askedBy: "schedule",
     });
-    // Handoffs expire after a day, and dead letters after seven.
+    // Handoffs and invitations expire after a day, and dead letters after seven.
     expect(
       (await s.holding(ann.canary)).filter(
-        (store) => !["HANDOFFS", "DEAD_LETTERS", "TASK_REQUESTS"].includes(store),
+        (store) => !["HANDOFFS", "invitations", "DEAD_LETTERS", "TASK_REQUESTS"].includes(store),
       ),
     ).toEqual([]);
     expect(await s.holding(bob.canary)).toEqual(bobs);

@@ -37,6 +37,13 @@ describe("sessionEventsFor", () => {
     expect(callSequenceOf(endByApi(again))).toBe(4);
   });
 
+  test("has the size of large metadata instead of them", () => {
+    const stored = { metadata: { bytes: 5000, hash: "abc" } };
+    const [ready] = sessionEventsFor(getReady(aSession("s", { stored })));
+    expect(ready?.data).toMatchObject({ metadata: {}, metadataBytes: 5000 });
+    expect(sessionEventsFor(getReady(aSession("s")))[0]?.data).not.toHaveProperty("metadataBytes");
+  });
+
   test("returns only the end of a session that was never ready", () => {
     expect(eventsOf(endByApi(aSession("s")))).toEqual(["1 session.ended"]);
     expect(callSequenceOf(endByApi(aSession("s")))).toBe(2);

@@ -13,6 +13,12 @@ const refused = (err_code: number, description: string, code = 503) => {
 test.each([
   ["a stream that is full", refused(10077, "maximum bytes exceeded"), "storage_full", /is full/],
   ["no responder", new NatsError("503", ErrorCode.NoResponders), "storage_unavailable", /did not respond/],
+  [
+    "a message above the server's limit",
+    new NatsError("MAX_PAYLOAD_EXCEEDED", ErrorCode.MaxPayloadExceeded),
+    "payload_too_large",
+    /max_payload: 1MB/,
+  ],
   ["silence", new NatsError("TIMEOUT", ErrorCode.Timeout), "storage_unavailable", /did not answer in time/],
   [
     "no leader",

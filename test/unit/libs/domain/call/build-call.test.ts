@@ -77,6 +77,29 @@ const usageOf = (rest: Partial<AgentUsage> = {}): AgentUsage => ({
   ...rest,
 });
 
+describe("buildCall of versions", () => {
+  test("has the version of each attempt, and of the last one that joined", () => {
+    const history = [
+      at(0, "requested", 1),
+      at(1, "dispatched", 1, { host: "h1" }),
+      at(2, "ready", 1, { host: "h1", version: "v1" }),
+      at(3, "requested", 2),
+      at(4, "dispatched", 2, { host: "h2" }),
+      at(5, "ready", 2, { host: "h2", version: "v2" }),
+      at(6, "requested", 3),
+      at(7, "dispatched", 3, { host: "h3" }),
+      at(8, "ended", 3, { host: "h3" }),
+    ];
+    const call = buildCall(ended(history), []);
+    expect(call.version).toBe("v2");
+    expect(call.attempts.map(({ version }) => version)).toEqual(["v1", "v2", undefined]);
+  });
+
+  test("has none for a record without", () => {
+    expect(buildCall(ended(oneAttempt), [])).not.toHaveProperty("version");
+  });
+});
+
 describe("buildCall of a call with one agent", () => {
   const record = ended(oneAttempt, { warm: "hot", timings: { joinMs: 4, readyMs: 19 } });
 

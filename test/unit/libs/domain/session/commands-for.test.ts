@@ -102,17 +102,34 @@ test.each(["joined", "ready"] as const)("returns nothing for a session that is %
 });
 
 describe("commandsFor an ended session", () => {
-  test("releases the agent and deletes the room", () => {
+  test("releases the agent and closes the room", () => {
     expect(commands({ ...given, state: "ended", endedReason: "idle" })).toEqual([
       { do: "release", host: "h2", attempt: 2, reason: "idle", untilLeft: true },
-      { do: "delete_room", room: "session-s" },
+      { do: "close_room", room: "session-s", isOwn: true, identity: "agent-s-2" },
     ]);
   });
 
-  test("deletes the room of a session that never had an agent", () => {
+  test("closes the room of a session that never had an agent", () => {
     expect(commands({ state: "ended", endedReason: "no_capacity" })).toEqual([
-      { do: "delete_room", room: "session-s" },
+      { do: "close_room", room: "session-s", isOwn: true },
     ]);
+  });
+
+  test("closes the room with a note of a failure, but not for an end of the user", () => {
+    const over = (fault: "platform" | "customer") =>
+      commands({ state: "ended", endedReason: "agent_lost", fault }).at(-1);
+    expect(over("platform")).toMatchObject({ do: "close_room", hasFailed: true });
+    expect(over("customer")).not.toHaveProperty("hasFailed");
+  });
+
+  test("leaves the room that a client named to its people", () => {
+    const named = { room: "lobby", roomIsNamed: true, state: "ended", endedReason: "completed" } as const;
+    expect(commands(named)).toEqual([{ do: "close_room", room: "lobby", isOwn: false }]);
+  });
+
+  test("deletes the room if the request asks for it", () => {
+    const asked = { ...given, deleteRoom: true, state: "ended", endedReason: "completed" } as const;
+    expect(commands(asked).at(-1)).toEqual({ do: "delete_room", room: "session-s" });
   });
 
   test("releases a previous agent and deletes its room", () => {
@@ -121,7 +138,7 @@ describe("commandsFor an ended session", () => {
       releasePrevious,
       { do: "delete_room", room: "standby-x" },
       { do: "release", host: "h2", attempt: 2, reason: "completed", untilLeft: true },
-      { do: "delete_room", room: "session-s" },
+      { do: "close_room", room: "session-s", isOwn: true, identity: "agent-s-2" },
     ]);
   });
 });

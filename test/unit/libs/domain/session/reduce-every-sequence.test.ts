@@ -19,7 +19,7 @@ const mayBecome: Record<SessionState, SessionState[]> = {
   requested: ["dispatched", "ended"],
   dispatched: ["requested", "joined", "ready", "ended"],
   joined: ["requested", "ready", "ended"],
-  ready: ["requested", "ended"],
+  ready: ["requested", "ready", "ended"],
   ended: [],
 };
 const order: SessionState[] = ["requested", "dispatched", "joined", "ready", "ended"];
@@ -91,6 +91,7 @@ const deadlines = [
 
 const fromDispatcher = ({ attempt, host }: Sender): SessionInput[] => [
   { type: "declined", attempt, host, reason: "full", at: AT },
+  { type: "host_failed", attempt, host, reason: "its agents die", at: AT },
   { type: "assign_failed", attempt, host, reason: "silent", retryable: true, at: AT },
   { type: "assign_failed", attempt, host, reason: "refused", retryable: false, at: AT },
 ];
@@ -106,6 +107,8 @@ function fromHost({ attempt, host, epoch }: Sender): SessionInput[] {
   return [
     { ...sender, type: "joined", ...joinedRoom },
     { ...sender, type: "ready", ...joinedRoom },
+    { ...sender, type: "ready", ...joinedRoom, awaitingUser: true },
+    { ...sender, type: "agent_started" },
     { ...sender, type: "user_left" },
     { ...sender, type: "migrated", reason: "its host drains" },
     { ...sender, type: "provider_declined", reason: "no worker took it", pauseMs: 500 },
@@ -129,6 +132,7 @@ const essence = (record: SessionRecord): string =>
     record.attempt,
     record.failures,
     record.recovering,
+    record.awaitingUser,
     record.host,
     record.hostEpoch,
     record.room,
@@ -203,6 +207,12 @@ function checkedStep(before: SessionRecord, input: SessionInput, take = reduceSe
   if (isBack && after.state !== "requested") fail("a session went back to another state than requested");
   if (after.failures > after.maxAttempts) fail("more failures than attempts");
   if (after.failures < before.failures) fail("the failures decreased");
+  if (input.type === "agent_started") {
+    const { awaitingUser, ...rest } = before;
+    if (awaitingUser !== true || JSON.stringify(after) !== JSON.stringify(rest))
+      fail("agent_started changed more than the agent's state");
+    return after;
+  }
   if (after.history.length !== before.history.length + 1) fail("a change is not one entry in the history");
   if (JSON.stringify(after.history.slice(0, -1)) !== JSON.stringify(before.history))
     fail("history was rewritten");

@@ -54,7 +54,7 @@ describe("a migrated session", () => {
       endedReason: "completed",
       reason: "the user hung up",
     });
-    expect(actionsOf(ended)).toEqual(["release", "remove_participant", "delete_room"]);
+    expect(actionsOf(ended)).toEqual(["release", "remove_participant", "close_room"]);
   });
 
   test("starts again elsewhere, and releases its agent at once, if that was not ready", () => {

@@ -251,6 +251,17 @@ describe("a joined session", () => {
 });
 
 describe("a ready session", () => {
+  test("has an agent that awaits its user until that agent starts", () => {
+    const before = dispatched();
+    const isReady = { type: "ready", ...inRoom(before), awaitingUser: true } as const;
+    const record = reduceSession(before, fromHost(before, isReady));
+    const started = reduceSession(record, fromHost(record, { type: "agent_started" }));
+    expect(started).toMatchObject({ state: "ready", history: record.history });
+    expect(started).not.toHaveProperty("awaitingUser");
+    expect(reduceSession(started, fromHost(started, { type: "agent_started" }))).toBe(started);
+    expect(lost(record)).not.toHaveProperty("awaitingUser");
+  });
+
   test("goes on in the same room without a pause when its agent is lost", () => {
     const record = lost(ready(dispatched()));
     expect(record).toMatchObject({

@@ -15,6 +15,8 @@ import { muteUntilAnswered } from "../../../../../services/agent-host/agent-proc
 import type { JobRoom } from "../../../../../services/agent-host/agent-process/room.ts";
 
 const CALLEE = "phone-s";
+/** In a session without a phone call. */
+const NO_CALLEE = "";
 
 /** A room whose participants join, change and leave as a test requires. */
 class FakeRoom extends EventEmitter {
@@ -42,7 +44,7 @@ class FakeRoom extends EventEmitter {
 
 function scene(callee: string | undefined = CALLEE) {
   const room = new FakeRoom();
-  const answer = new CallAnswer(callee, room as unknown as JobRoom);
+  const answer = new CallAnswer(callee === NO_CALLEE ? undefined : callee, room as unknown as JobRoom);
   let changes = 0;
   answer.follow(() => {
     changes += 1;
@@ -143,10 +145,17 @@ describe("ctx.waitForParticipant", () => {
           join = resolve;
         }),
     } as unknown as JobContext;
-    answer.patchWaitForParticipant(context, () => {
-      waiting += 1;
+    let came = 0;
+    answer.patchWaitForParticipant(context, {
+      awaitUser: () => {
+        waiting += 1;
+      },
+      userArrived: () => {
+        came += 1;
+      },
     });
-    return { room, answer, context, waiting: () => waiting, join: (one: RemoteParticipant) => join(one) };
+    const counts = { waiting: () => waiting, came: () => came };
+    return { room, answer, context, ...counts, join: (one: RemoteParticipant) => join(one) };
   };
 
   test("returns the callee after the answer, and reports the agent ready before that", async () => {
@@ -162,13 +171,24 @@ describe("ctx.waitForParticipant", () => {
     expect(waiting()).toBe(1);
   });
 
-  test("waits for any other participant as usual", async () => {
-    const { room, context, waiting, join } = inFront();
+  test("reports that it waits for a user, and that the user came", async () => {
+    const { room, context, waiting, came, join } = inFront(NO_CALLEE);
     const found = context.waitForParticipant("ann");
+    expect([waiting(), came()]).toEqual([1, 0]);
     const ann = room.join("ann", undefined, ParticipantKind.STANDARD);
     join(ann);
     expect(await found).toBe(ann);
+    expect([waiting(), came()]).toEqual([1, 1]);
+  });
+
+  test("reports no wait for a user who is there", () => {
+    const { room, context, waiting } = inFront(NO_CALLEE);
+    room.join("agent-a", undefined, ParticipantKind.AGENT);
+    room.join("ann", undefined, ParticipantKind.STANDARD);
+    void context.waitForParticipant();
     expect(waiting()).toBe(0);
+    void context.waitForParticipant("bob");
+    expect(waiting()).toBe(1);
   });
 });
 

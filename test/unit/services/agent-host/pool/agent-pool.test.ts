@@ -1,25 +1,16 @@
 // A pool of agents in scripted processes: its size, the agents it hands out, and its reaction to failures.
 import { describe, expect, test } from "vitest";
-import { anAssignment, type PoolScene, poolScene } from "../../../../kit/fakes/scripted-processes.ts";
-
-const load = ({ processes }: PoolScene) => processes.at(-1)?.emit({ type: "loaded", pool: {} });
-
-/** A pool whose agents are warm. */
-function ready(target: Parameters<typeof poolScene>[0], standby = false, spreadOver = 1): PoolScene {
-  const scene = poolScene(target, standby, spreadOver);
-  load(scene);
-  for (let turn = 0; turn < 10; turn++) {
-    scene.warmUp();
-    for (const child of scene.processes) {
-      if (child.received.length === 0) child.emit({ type: "loaded", pool: {} });
-    }
-  }
-  return scene;
-}
+import {
+  anAssignment,
+  load,
+  type PoolScene,
+  poolScene,
+  readyPool,
+} from "../../../../kit/fakes/scripted-processes.ts";
 
 describe("AgentPool, size", () => {
   test("keeps the target number of agents, in as few processes as possible", () => {
-    const scene = ready({ min: 3, perProcess: 2 });
+    const scene = readyPool({ min: 3, perProcess: 2 });
     expect(scene.numbers()).toEqual({ warm: 3, hot: 0, warming: 0, busy: 0 });
     expect(scene.processes.map((child) => child.slots("warm").length)).toEqual([2, 1]);
   });
@@ -38,7 +29,7 @@ describe("AgentPool, size", () => {
   });
 
   test("replaces an agent that is taken, up to the maximum", () => {
-    const scene = ready({ min: 2, max: 3 });
+    const scene = readyPool({ min: 2, max: 3 });
     scene.give("a");
     expect(scene.numbers()).toEqual({ warm: 1, hot: 0, warming: 1, busy: 1 });
     scene.warmUp();
@@ -47,7 +38,7 @@ describe("AgentPool, size", () => {
   });
 
   test("keeps the warmest agents when it shrinks", async () => {
-    const scene = ready({ min: 3, hot: 1 }, true);
+    const scene = readyPool({ min: 3, hot: 1 }, true);
     await scene.clock.flush();
     const hot = scene.processes[0]?.slots("connect_standby")[0] as string;
     scene.processes[0]?.emit({ type: "hot", slot: hot });
@@ -58,9 +49,93 @@ describe("AgentPool, size", () => {
   });
 });
 
+describe("AgentPool, file", () => {
+  test("shows for how long its file has been loading", async () => {
+    const scene = poolScene({ min: 1 });
+    await scene.clock.advance(700);
+    expect(scene.pool.profile()).toMatchObject({ status: "stopped", loadingForMs: 700 });
+    load(scene);
+    expect(scene.pool.profile()).toMatchObject({ status: "running" });
+    expect(scene.pool.profile()).not.toHaveProperty("loadingForMs");
+  });
+
+  test("shows an error with which each session would fail, until a session is ready", () => {
+    const scene = readyPool({ min: 2 });
+    const error = { message: "no key", retryable: false };
+    const [child] = scene.processes;
+    const emitFor = (sessionId: string, what: object) =>
+      child?.emit({ slot: scene.give(sessionId)?.id, ...what } as Parameters<typeof child.emit>[0]);
+    emitFor("a", { type: "ended", reason: "failed", error: { ...error, retryable: true }, lost: false });
+    expect(scene.pool.profile().error).toBeUndefined();
+    emitFor("b", { type: "ended", reason: "failed", error, lost: false });
+    expect(scene.pool.profile()).toMatchObject({ status: "running", error: "no key" });
+    scene.warmUp();
+    emitFor("c", { type: "ready", room: "r", identity: "i" });
+    expect(scene.pool.profile().error).toBeUndefined();
+  });
+
+  test("ends a session at once whose prewarm would always fail", () => {
+    const scene = poolScene({ min: 0 });
+    load(scene);
+    const slot = scene.give("a", "cold");
+    scene.processes[0]?.emit({
+      type: "warm_failed",
+      slot: slot?.id as string,
+      error: "no key",
+      retryable: false,
+    });
+    expect(scene.events.join()).toContain("no key");
+  });
+});
+
+describe("AgentPool, calls and other work", () => {
+  test.each([
+    { cpuMs: 50, processes: 1, what: "beside a call" },
+    { cpuMs: 300, processes: 2, what: "in a process without calls, because that takes long" },
+  ])("warms the next agent $what", ({ cpuMs, processes }) => {
+    const scene = poolScene({ min: 1 });
+    let ranMs = 1000;
+    for (const child of scene.processes) child.cpuTimes = () => ({ ranMs, waitedMs: 0 });
+    load(scene);
+    ranMs += cpuMs;
+    scene.warmUp();
+    scene.give("a");
+    expect(scene.processes).toHaveLength(processes);
+    expect(scene.processes[0]?.slots("warm")).toHaveLength(processes === 1 ? 2 : 1);
+  });
+
+  test.each([
+    { share: 0.9, waits: 0, isReplaced: true },
+    { share: 0.1, waits: 0, isReplaced: false },
+    { share: 0.3, waits: 0.6, isReplaced: true },
+    { share: 0.1, waits: 0.6, isReplaced: false },
+  ])(
+    "replaces a process that runs after its last session for $share of the time, and waits for a CPU for $waits: $isReplaced",
+    async ({ share, waits, isReplaced }) => {
+      const scene = readyPool({ min: 1 });
+      const { clock } = scene;
+      const [child] = scene.processes;
+      const now = () => clock.monotonic();
+      if (child !== undefined) child.cpuTimes = () => ({ ranMs: now() * share, waitedMs: now() * waits });
+      const slot = scene.give("a")?.id ?? "";
+      scene.warmUp();
+      await clock.advance(30_000);
+      expect(child?.isKilled).toBe(false);
+      child?.emit({ type: "ended", slot, reason: "done", lost: false });
+      child?.emit({ type: "closed", slot });
+      await clock.advance(13_000);
+      for (const idle of child?.slots("release") ?? []) child?.emit({ type: "closed", slot: idle });
+      expect(child?.isKilled).toBe(isReplaced);
+      expect(scene.pool.profile().error).toBe(
+        isReplaced ? "an agent process stayed busy after its sessions, so it was replaced" : undefined,
+      );
+    },
+  );
+});
+
 describe("AgentPool, agents", () => {
   test("provides a hot agent or none when one is requested, because the room depends on it", async () => {
-    const scene = ready({ min: 1, hot: 1 }, true);
+    const scene = readyPool({ min: 1, hot: 1 }, true);
     expect(scene.pool.take("hot", anAssignment("a"))).toBeUndefined();
     await scene.clock.flush();
     scene.processes[0]?.emit({ type: "hot", slot: scene.processes[0].slots("connect_standby")[0] as string });
@@ -69,7 +144,7 @@ describe("AgentPool, agents", () => {
   });
 
   test("provides a hot agent as a warm one too, and discards its standby room", async () => {
-    const scene = ready({ min: 1, hot: 1 }, true);
+    const scene = readyPool({ min: 1, hot: 1 }, true);
     await scene.clock.flush();
     const slot = scene.processes[0]?.slots("connect_standby")[0] as string;
     scene.processes[0]?.emit({ type: "hot", slot });
@@ -78,7 +153,7 @@ describe("AgentPool, agents", () => {
   });
 
   test("runs a session on a cold agent as soon as that is warm", () => {
-    const scene = ready({ min: 0 });
+    const scene = readyPool({ min: 0 });
     const slot = scene.give("a", "cold");
     expect(scene.processes[0]?.slots("run")).toEqual([]);
     scene.warmUp();
@@ -87,7 +162,7 @@ describe("AgentPool, agents", () => {
   });
 
   test("never runs an agent that was released before it was warm", () => {
-    const scene = ready({ min: 0 });
+    const scene = readyPool({ min: 0 });
     const slot = scene.give("a", "cold");
     scene.pool.release(slot as NonNullable<typeof slot>, "not wanted any more");
     scene.warmUp();
@@ -97,7 +172,7 @@ describe("AgentPool, agents", () => {
   });
 
   test("makes an agent idle again that is given back, with the same warmth", () => {
-    const scene = ready({ min: 1, max: 1 });
+    const scene = readyPool({ min: 1, max: 1 });
     const slot = scene.pool.take("warm", anAssignment("a"));
     expect(scene.numbers()).toMatchObject({ warm: 0, busy: 1 });
     scene.pool.giveBack(slot as NonNullable<typeof slot>);
@@ -105,7 +180,7 @@ describe("AgentPool, agents", () => {
   });
 
   test("uses an agent once, and replaces it after its release", () => {
-    const scene = ready({ min: 1, max: 1 });
+    const scene = readyPool({ min: 1, max: 1 });
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
     scene.pool.release(slot, "over");
     expect(scene.pool.take("warm", anAssignment("b"))).toBeUndefined();
@@ -116,7 +191,7 @@ describe("AgentPool, agents", () => {
   });
 
   test("reports an agent that ended by itself once, but not a released one", () => {
-    const scene = ready({ min: 2 });
+    const scene = readyPool({ min: 2 });
     const [a, b] = [scene.give("a"), scene.give("b")] as NonNullable<ReturnType<typeof scene.give>>[];
     scene.pool.release(b as NonNullable<typeof b>, "over");
     for (const slot of [a, b])
@@ -125,66 +200,9 @@ describe("AgentPool, agents", () => {
   });
 });
 
-describe("AgentPool, failed starts", () => {
-  test("retries after 0.5 and 1 s, then after 30 s, showing the error", async () => {
-    const scene = ready({ min: 1 });
-    scene.give("a");
-    const fail = () => {
-      const child = scene.processes[0] as (typeof scene.processes)[number];
-      child.emit({ type: "warm_failed", slot: child.slots("warm").at(-1) as string, error: "no model" });
-    };
-    const tries = () => scene.processes[0]?.slots("warm").length;
-    fail();
-    expect(tries()).toBe(2);
-    await scene.clock.advance(500);
-    expect(tries()).toBe(3);
-    fail();
-    expect(scene.pool.profile()).toMatchObject({ status: "running", error: "no model" });
-    await scene.clock.advance(1000);
-    expect(tries()).toBe(4);
-    fail();
-    expect(scene.pool.profile()).toMatchObject({ status: "failed", error: "no model" });
-    await scene.clock.advance(29_000);
-    expect(tries()).toBe(4);
-    await scene.clock.advance(1000);
-    expect(tries()).toBe(5);
-    scene.warmUp();
-    expect(scene.pool.profile().status).toBe("running");
-    expect(scene.pool.profile().error).toBeUndefined();
-  });
-
-  test("starts a new process for each try to load a broken file", async () => {
-    const scene = poolScene({ min: 1 });
-    scene.processes[0]?.emit({ type: "load_failed", error: "syntax error" });
-    expect(scene.processes[0]?.isKilled).toBe(true);
-    expect(scene.pool.profile().error).toBe("syntax error");
-    await scene.clock.advance(500);
-    expect(scene.processes).toHaveLength(2);
-  });
-
-  test("ends the session that a failed agent was started for, which may be retried elsewhere", () => {
-    const scene = ready({ min: 0 });
-    const slot = scene.give("a", "cold");
-    scene.processes[0]?.emit({ type: "warm_failed", slot: slot?.id as string, error: "no model" });
-    expect(scene.events).toContain("ended a: The agent could not be started: no model");
-    expect(scene.numbers().busy).toBe(0);
-  });
-
-  test("disables the profile without retries when a key is missing", async () => {
-    const scene = poolScene({ min: 1 });
-    scene.processes[0]?.emit({ type: "disabled", reason: "OPENAI_API_KEY must be set for it" });
-    await scene.clock.advance(120_000);
-    expect(scene.processes).toHaveLength(1);
-    expect(scene.pool.profile()).toMatchObject({
-      status: "disabled",
-      error: "OPENAI_API_KEY must be set for it",
-    });
-  });
-});
-
 describe("AgentPool, processes", () => {
   test("loses the sessions of a dead process at once, and replaces its agents", () => {
-    const scene = ready({ min: 2 });
+    const scene = readyPool({ min: 2 });
     scene.give("a");
     scene.processes[0]?.die("exit code 139");
     expect(scene.events).toContain("lost a: exit code 139");
@@ -193,7 +211,7 @@ describe("AgentPool, processes", () => {
   });
 
   test("kills a process that misses three pings", async () => {
-    const scene = ready({ min: 1 });
+    const scene = readyPool({ min: 1 });
     scene.give("a");
     scene.warmUp();
     const [child] = scene.processes;
@@ -206,13 +224,13 @@ describe("AgentPool, processes", () => {
   });
 
   test("gives a process without CPU time more time, until it runs and still doesn't answer", async () => {
-    const scene = ready({ min: 1 });
+    const scene = readyPool({ min: 1 });
     scene.give("a");
     scene.warmUp();
     const [child] = scene.processes as [(typeof scene.processes)[number]];
     child.isSilent = true;
     let delayMs = 0;
-    child.runDelayMs = () => delayMs;
+    child.cpuTimes = () => ({ ranMs: scene.clock.monotonic() - delayMs, waitedMs: delayMs });
     for (let second = 0; second < 10; second++) {
       await scene.clock.advance(1000);
       delayMs += 900;
@@ -223,12 +241,12 @@ describe("AgentPool, processes", () => {
   });
 
   test("kills a process that never gets CPU time in the end", async () => {
-    const scene = ready({ min: 1 });
+    const scene = readyPool({ min: 1 });
     scene.give("a");
     scene.warmUp();
     const [child] = scene.processes as [(typeof scene.processes)[number]];
     child.isSilent = true;
-    child.runDelayMs = () => scene.clock.monotonic();
+    child.cpuTimes = () => ({ ranMs: 0, waitedMs: scene.clock.monotonic() });
     await scene.clock.advance(15_000);
     expect(child.isKilled).toBe(false);
     await scene.clock.advance(10_000);
@@ -236,7 +254,7 @@ describe("AgentPool, processes", () => {
   });
 
   test("kills a stopped process within half a second, also while it loads, but not after a short stop", async () => {
-    const scene = ready({ min: 2 });
+    const scene = readyPool({ min: 2 });
     scene.give("a");
     const [child] = scene.processes as [(typeof scene.processes)[number]];
     child.isStopped = true;
@@ -262,7 +280,7 @@ describe("AgentPool, processes", () => {
   });
 
   test("kills a process that exceeds its memory limit", async () => {
-    const scene = ready({ min: 1 });
+    const scene = readyPool({ min: 1 });
     scene.give("a");
     const [child] = scene.processes;
     if (child !== undefined) child.memoryMb = 501;
@@ -274,7 +292,7 @@ describe("AgentPool, processes", () => {
   });
 
   test("replaces a process that has grown after many sessions, and lets its sessions finish", async () => {
-    const scene = ready({ min: 1 });
+    const scene = readyPool({ min: 1 });
     const [child] = scene.processes;
     if (child !== undefined) child.memoryMb = 400;
     await scene.clock.advance(1000);
@@ -295,7 +313,7 @@ describe("AgentPool, processes", () => {
   });
 
   test("replaces an unhealthy process, lets its sessions finish, and starts nothing more in it", () => {
-    const scene = ready({ min: 2 });
+    const scene = readyPool({ min: 2 });
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
     scene.warmUp();
     const [child] = scene.processes;
@@ -320,20 +338,20 @@ describe("AgentPool over two processes", () => {
       .map(({ slots }) => slots.filter(({ state }) => state === "warm").length);
 
   test("keeps idle agents in both processes", () => {
-    expect(idle(ready({ min: 3 }, false, 2))).toEqual([2, 1]);
+    expect(idle(readyPool({ min: 3 }, false, 2))).toEqual([2, 1]);
   });
 
   test("starts no second process for a single agent", () => {
-    expect(ready({ min: 1 }, false, 2).processes).toHaveLength(1);
+    expect(readyPool({ min: 1 }, false, 2).processes).toHaveLength(1);
   });
 
   test("always has an idle agent outside of the process of the last session", () => {
-    const scene = ready({ min: 2, max: 30, perProcess: 10 }, false, 2);
+    const scene = readyPool({ min: 2, max: 30, perProcess: 10 }, false, 2);
     for (let n = 0; n < 8; n++) {
       const slot = scene.give(`s${n}`);
       scene.warmUp();
       for (const child of scene.processes)
-        if (child.received.length === 0) child.emit({ type: "loaded", pool: {} });
+        if (child.received.length === 0) child.emit({ type: "loaded", pool: {}, isolation: "shared" });
       scene.warmUp();
       const others = scene.pool.processes().filter(({ id }) => id !== slot?.process.id);
       expect(others.flatMap(({ slots }) => slots).some(({ state }) => state === "warm")).toBe(true);
@@ -342,7 +360,7 @@ describe("AgentPool over two processes", () => {
   });
 
   test("provides a warm agent after a process died, and refills the remaining process as well", () => {
-    const scene = ready({ min: 3 }, false, 2);
+    const scene = readyPool({ min: 3 }, false, 2);
     const lost = scene.give("a");
     scene.warmUp();
     const [dead, left] = lost?.process.id === scene.pool.processes()[0]?.id ? [0, 1] : [1, 0];
@@ -359,7 +377,7 @@ describe("AgentPool over two processes", () => {
   });
 
   test("keeps agents in both processes when it shrinks", () => {
-    const scene = ready({ min: 6 }, false, 2);
+    const scene = readyPool({ min: 6 }, false, 2);
     expect(idle(scene)).toEqual([5, 1]);
     scene.pool.setTarget({ min: 2, hot: 0, max: 10, perProcess: 10 });
     expect(idle(scene)).toEqual([1, 1]);
@@ -367,7 +385,7 @@ describe("AgentPool over two processes", () => {
 });
 
 test("releases idle agents on a drain, keeps busy ones, and starts no new ones", () => {
-  const scene = ready({ min: 2 });
+  const scene = readyPool({ min: 2 });
   const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
   scene.warmUp();
   const made = scene.pool.spawned;

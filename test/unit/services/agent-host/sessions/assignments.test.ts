@@ -5,6 +5,7 @@ import { sessions } from "../../../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
 import type { Assign } from "../../../../../libs/contracts/fleet/host.ts";
 import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
+import type { StoredText } from "../../../../../libs/contracts/sessions/stored-text.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import type { ResumedConversation } from "../../../../../services/agent-host/pool/messages.ts";
 import { Assignments } from "../../../../../services/agent-host/sessions/assignments.ts";
@@ -15,9 +16,9 @@ const EPOCH = 7;
 
 function scene(options: { min?: number; refusal?: () => string | undefined } = {}) {
   const pool = poolScene({ min: options.min ?? 2 }, false);
-  pool.processes[0]?.emit({ type: "loaded", pool: {} });
+  pool.processes[0]?.emit({ type: "loaded", pool: {}, isolation: "shared" });
   pool.warmUp();
-  const stored = new Map<string, SessionRecord>();
+  const stored = new Map<string, SessionRecord | StoredText>();
   const conversations = new Map<string, ResumedConversation>();
   const store = { isDown: false, beforeAnswer: () => {} };
   const bus = {
@@ -45,7 +46,7 @@ function scene(options: { min?: number; refusal?: () => string | undefined } = {
     const record = aSession(id, { state: "dispatched", host: "h", hostEpoch: EPOCH, attempt, ...changed });
     stored.set(sessions.keyOf(record), record);
   };
-  return { ...pool, assignments, dispatch, store, conversations };
+  return { ...pool, assignments, dispatch, store, stored, conversations };
 }
 
 const anAssign = (sessionId: string, attempt: number, changed: Partial<Assign> = {}): Assign => ({
@@ -89,6 +90,25 @@ describe("Assignments.handleAssign", () => {
     await assignments.handleAssign(anAssign("a", 2, { recovering: true }));
     expect(processes[0]?.received.find(({ type }) => type === "run")).toMatchObject({
       job: { attempt: 2, recovering: true, resumes: { attempt: 1, items: [item] } },
+    });
+  });
+
+  test("passes on large metadata from their bucket, and takes no session without them", async () => {
+    const { assignments, dispatch, processes, stored, numbers } = scene();
+    const storedMetadata = { bytes: 5002, hash: "abc" };
+    dispatch("a", 1);
+    const assign = anAssign("a", 1, { storedMetadata });
+    expect(await assignments.handleAssign(assign)).toEqual({
+      ...{ verdict: "stale", reason: "the metadata could not be read" },
+    });
+    expect(numbers()).toMatchObject({ warm: 2, busy: 0 });
+    const text = `é${"x".repeat(5000)}`;
+    const base64 = Buffer.from(text).toString("base64");
+    stored.set("t.a.abc", { v: 1, tenant: "t", sessionId: "a", hash: "abc", base64 });
+    dispatch("a", 2);
+    await assignments.handleAssign(anAssign("a", 2, { storedMetadata }));
+    expect(processes[0]?.received.find(({ type }) => type === "run")).toMatchObject({
+      job: { metadata: text },
     });
   });
 
@@ -202,6 +222,17 @@ describe("Assignments.handleRelease", () => {
     expect(await assignments.handleRelease(aRelease("a", 1))).toEqual({ released: false });
     expect(processes[0]?.slots("release")).toEqual([]);
   });
+
+  test.each([true, false])("tells the agent whether another one continues (%s)", async (sessionGoesOn) => {
+    const { assignments, clock, dispatch, processes } = scene();
+    dispatch("a", 1);
+    await assignments.handleAssign(anAssign("a", 1));
+    void assignments.handleRelease({ ...aRelease("a", 1), ...(sessionGoesOn ? {} : { untilLeft: true }) });
+    await clock.advance(0);
+    expect(processes[0]?.received).toContainEqual(
+      expect.objectContaining({ type: "release", sessionGoesOn }),
+    );
+  });
 });
 
 describe("Assignments.handleRelease before the room is deleted", () => {
@@ -235,6 +266,22 @@ describe("Assignments.handleRelease before the room is deleted", () => {
     expect(answers).toEqual([]);
     await clock.advance(500);
     expect(answers).toEqual([{ released: true }]);
+  });
+
+  test("waits for an agent that has ended its session by itself, until it has left", async () => {
+    const { answers, assignments, clock, pool, processes } = released();
+    await assignments.handleAssign(anAssign("a", 1));
+    const slot = processes[0]?.slots("run")[0] ?? "";
+    processes[0]?.emit({ type: "ended", slot, reason: "bye", lost: false });
+    for (const busy of pool.busySlots()) assignments.forget(busy);
+    expect(assignments.count).toBe(0);
+    void assignments.handleRelease({ ...aRelease("a", 1), untilLeft: true }).then((it) => answers.push(it));
+    await clock.advance(500);
+    expect(answers).toEqual([]);
+    processes[0]?.emit({ type: "left", slot });
+    await clock.advance(0);
+    expect(answers).toEqual([{ released: false }]);
+    expect(processes[0]?.slots("release")).toEqual([]);
   });
 });
 

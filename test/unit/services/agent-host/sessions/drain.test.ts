@@ -17,7 +17,7 @@ describe("Drain", () => {
   };
   const scene = (others: HostRecord[]) => {
     const pool = poolScene({ min: 3, max: 10 }, false);
-    pool.processes[0]?.emit({ type: "loaded", pool: {} });
+    pool.processes[0]?.emit({ type: "loaded", pool: {}, isolation: "shared" });
     pool.warmUp();
     const migrations: string[] = [];
     const hosts = { others };

@@ -18,8 +18,10 @@ function scene() {
     clock,
     log: silentLog,
     events: {
-      publish: ({ sessionId, attempt }, event) =>
-        reported.push(`${event.type} ${sessionId}#${attempt}${"tookMs" in event ? ` ${event.tookMs}` : ""}`),
+      publish: async ({ sessionId, attempt }, event) => {
+        const { tookMs, version } = event as { tookMs?: number; version?: string };
+        reported.push([event.type, `${sessionId}#${attempt}`, tookMs, version].filter(isGiven).join(" "));
+      },
       publishLost: ({ sessionId }, reason) => reported.push(`agent_lost ${sessionId}: ${reason}`),
       log: ({ sessionId }, line) => reported.push(`log ${sessionId}: ${line.message}`),
     },
@@ -35,14 +37,17 @@ function scene() {
     onFree: (slot) => reported.push(`free ${slot.id}`),
   });
   const assignment: Assignment = { ...anAssignment("a"), warmth: "warm" };
-  const slot = { id: "slot-1", process: { profile: "echo" }, assignment } as unknown as Slot;
+  const process = { profile: "echo", version: undefined as string | undefined };
+  const slot = { id: "slot-1", process, assignment } as unknown as Slot;
   const onEvent = (event: AgentEvent) => {
     reported.length = 0;
     reporter.onAgentEvent(slot, event);
     return [...reported];
   };
-  return { assignment, clock, reported, reporter, slot, onEvent };
+  return { assignment, clock, process, reported, reporter, slot, onEvent };
 }
+
+const isGiven = (value: unknown): boolean => value !== undefined;
 
 const user = (present: boolean, hungUp = false): AgentEvent => ({ type: "user", present, hungUp });
 
@@ -54,6 +59,24 @@ describe("SessionReporter", () => {
     await clock.advance(20);
     expect(onEvent({ type: "ready", ...PLACE })).toEqual(["ready a#1 50"]);
     expect(assignment).toMatchObject({ joinMs: 30, readyMs: 50, readyAtMs: 50 });
+  });
+
+  test("publishes the version of the process that serves", () => {
+    const { onEvent, process } = scene();
+    process.version = "v1.2";
+    expect(onEvent({ type: "joined", ...PLACE })).toEqual(["joined a#1 0 v1.2"]);
+    expect(onEvent({ type: "ready", ...PLACE })).toEqual(["ready a#1 0 v1.2"]);
+  });
+
+  test("publishes that the agent file declined, and frees the session", () => {
+    const { assignment, onEvent } = scene();
+    expect(onEvent({ type: "declined", reason: "no" })).toEqual([
+      "provider_declined a#1",
+      "forget a",
+      "free slot-1",
+    ]);
+    assignment.isReleased = true;
+    expect(onEvent({ type: "declined", reason: "no" })).toEqual(["forget a", "free slot-1"]);
   });
 
   test("publishes nothing about a released agent", () => {

@@ -25,9 +25,13 @@ interface Stored {
   readonly tenant?: string;
   readonly profile?: string;
   readonly isFailed?: boolean;
+  readonly version?: string;
 }
 
-const store = async (id: string, { daysBack = 1, tenant = "default", profile, isFailed }: Stored = {}) => {
+const store = async (
+  id: string,
+  { daysBack = 1, tenant = "default", profile, isFailed, version }: Stored = {},
+) => {
   const call = aCall({
     id,
     tenant,
@@ -37,8 +41,9 @@ const store = async (id: string, { daysBack = 1, tenant = "default", profile, is
     ...(profile === undefined ? {} : { profile }),
     ...(isFailed === true ? { reason: "no_capacity" as const, fault: "platform" as const } : {}),
   });
-  await rig.bus.streams.publish(calls, call);
-  return call;
+  const stored = version === undefined ? call : { ...call, version };
+  await rig.bus.streams.publish(calls, stored);
+  return stored;
 };
 
 const idsOf = (body: { calls: { sessionId: string }[] }): string[] =>
@@ -102,14 +107,15 @@ describe("GET /api/calls", () => {
     );
   });
 
-  test("filters by profile, outcome, day and time", async () => {
+  test("filters by profile, outcome, version, day and time", async () => {
     await start();
-    await store("a", { profile: "support" });
+    await store("a", { profile: "support", version: "v2" });
     await store("b", { isFailed: true });
     await store("c", { daysBack: 3 });
     const list = async (query: string) => idsOf((await rig.get(`/api/calls?${query}`)).body);
     expect(await list("profile=support")).toEqual(["a"]);
     expect(await list("outcome=failed")).toEqual(["b"]);
+    expect(await list("version=v2")).toEqual(["a"]);
     expect(await list(`from=${day(1)}&to=${day(1)}`)).toEqual(["b", "a"]);
     expect(await list(`from=${day(3)}&to=${day(3)}`)).toEqual(["c"]);
     // "b" ended half a second after its start, "a" a minute later.

@@ -2,12 +2,15 @@
 import { createHash } from "node:crypto";
 import { AccessToken } from "livekit-server-sdk";
 import { afterEach, describe, expect, it } from "vitest";
-import { hosts, pools } from "../../../../../libs/contracts/buckets.ts";
+import { hosts, pools, sessions } from "../../../../../libs/contracts/buckets.ts";
 import type { RoomEvent, ServiceName } from "../../../../../libs/contracts/fleet/pool.ts";
+import { NO_WORKER } from "../../../../../libs/contracts/providers/provider.ts";
+import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { roomEvents, serviceHeartbeats } from "../../../../../libs/contracts/streams.ts";
 import { startHeartbeat } from "../../../../../libs/fleet/heartbeat.ts";
 import { connectLiveKit } from "../../../../../libs/livekit/connect.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
+import { aSession } from "../../../../kit/fixtures/sessions.ts";
 import { until } from "../../../../kit/until.ts";
 import { aHost, type Rig, type RigOptions, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
@@ -36,7 +39,11 @@ describe("GET /api/health", () => {
   it("adds up sessions, agents, statistics and capacity of all hosts", async () => {
     const second = aHost(
       { echo: { warm: 1, hot: 0, busy: 3 } },
-      { hostId: "host-2", maxAgents: 10, stats: { spawned: 7, assigned: 3, lost: 0 } },
+      {
+        hostId: "host-2",
+        maxAgents: 10,
+        stats: { spawned: 7, assigned: 3, lost: 0, unhandledRejections: 0 },
+      },
     );
     await start({ hosts: [aHost(), second] });
     await rig.post("/api/session/start", {});
@@ -51,6 +58,31 @@ describe("GET /api/health", () => {
       profiles: { echo: { status: "running", warm: 3, hot: 1, busy: 3, max: 100 } },
       defaultProfile: "echo",
     });
+  });
+
+  it("reports a provider as failed while its newest session found no worker", async () => {
+    await start({ env: { GREENROOM_PROVIDERS: "support=livekit:support-agent" } });
+    heartbeat("providers");
+    const profile = async () => (await health()).profiles.support;
+    await until(async () => (await profile()).status === "running", { what: "the provider runs" });
+    const at = (second: number) => `2026-01-31T12:00:0${second}.000Z`;
+    const save = (id: string, history: SessionRecord["history"]) =>
+      rig.bus.kv.update(sessions, aSession(id, { profile: "support", provider: "livekit", history }), 0);
+
+    await save("a", [
+      { state: "joined", at: at(1), attempt: 1 },
+      { state: "requested", at: at(2), attempt: 2, reason: `${NO_WORKER} for 1.5 s` },
+    ]);
+    await until(async () => (await profile()).status === "failed", { what: "no worker is known" });
+    expect((await profile()).error).toContain("agent name support-agent");
+    await save("b", [{ state: "joined", at: at(3), attempt: 1 }]);
+    await until(async () => (await profile()).status === "running", { what: "a worker is known again" });
+  });
+
+  it("shows a profile whose file is loading, and for how long, also among the pools", async () => {
+    await start({ hosts: [aHost({ echo: { status: "stopped", loadingForMs: 1500 } })] });
+    expect((await health()).profiles.echo).toMatchObject({ status: "loading", loadingForMs: 1500 });
+    expect((await rig.get("/api/pools")).body.pools).toMatchObject([{ profile: "echo", loadingForMs: 1500 }]);
   });
 
   it("is healthy when every service sends heartbeats and a profile runs", async () => {
@@ -160,7 +192,13 @@ describe("pools over HTTP", () => {
   it("lists target and present agents", async () => {
     await start({ hosts: [aHost(), aHost({ echo: { warm: 0, hot: 1, busy: 4 } }, { hostId: "host-2" })] });
     expect((await rig.get("/api/pools")).body.pools).toEqual([
-      { profile: "echo", target: null, present: { warm: 2, hot: 2, warming: 0, busy: 4 }, hosts: 2 },
+      {
+        profile: "echo",
+        target: null,
+        present: { warm: 2, hot: 2, warming: 0, busy: 4 },
+        hosts: 2,
+        versions: [],
+      },
     ]);
     await rig.bus.kv.update(pools, target, 0);
     const { profile: _, ...numbers } = target;
@@ -188,6 +226,37 @@ describe("pools over HTTP", () => {
     const answers = await Promise.all([1, 2, 3, 4].map((size) => rig.post("/api/pool/resize", { size })));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
     expect(rig.server.written(pools)).toHaveLength(5);
+  });
+
+  it("sets, shows and removes a canary, which a resize keeps", async () => {
+    const hosts = [
+      aHost({ echo: { version: "v2" } }, { hostId: "host-2" }),
+      aHost({ echo: { version: "v1" } }),
+      aHost({ echo: {} }, { hostId: "host-3" }),
+    ];
+    await start({ hosts });
+    await rig.bus.kv.update(pools, target, 0);
+    const set = (body: object, profile = "echo") => rig.put(`/api/pools/${profile}/canary`, body);
+    const canary = { version: "v2", share: 0.05 };
+    const answer = await set(canary);
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { pool: { target: { canary }, versions: ["v1", "v2"] } },
+    });
+    expect(answer.body.message).toBe('5 % of the new sessions of "echo" prefer version v2.');
+    expect((await set({ version: "v3", share: 1 })).body.message).toContain("No host has this version now.");
+    await set(canary);
+    await rig.post("/api/pool/resize", { size: 1 });
+    expect((await rig.get("/api/pools")).body.pools[0]).toMatchObject({ target: { min: 1, canary } });
+    expect((await health()).profiles.echo.versions).toEqual(["v1", "v2"]);
+
+    for (const wrong of [{ share: 1 }, { version: "v2", share: 1.1 }, { version: "", share: 0 }])
+      expect((await set(wrong)).status).toBe(400);
+    expect((await set(canary, "nobody")).body.error.code).toBe("unknown_profile");
+
+    const removed = await rig.remove("/api/pools/echo/canary");
+    expect(removed).toMatchObject({ status: 200, body: { message: '"echo" has no canary.' } });
+    expect((await rig.bus.kv.get(pools, "echo"))?.value).not.toHaveProperty("canary");
   });
 
   it("rejects a size above the maximum, naming it, and an unknown profile", async () => {

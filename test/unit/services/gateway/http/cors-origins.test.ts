@@ -1,6 +1,43 @@
 // Origins of pages that may use the API.
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { isAllowedOrigin } from "../../../../../services/gateway/http/cors-origins.ts";
+import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
+
+let rig: Rig | undefined;
+afterEach(async () => {
+  await rig?.stop();
+  rig = undefined;
+});
+
+describe("allowOrigins", () => {
+  const preflight = async (origin: string, method: string) => {
+    rig ??= await startRig({ env: { GREENROOM_CORS_ORIGIN: "https://a.example" } });
+    return rig.app.inject({
+      method: "OPTIONS",
+      url: "/api/session/start",
+      headers: { origin, "access-control-request-method": method },
+    });
+  };
+
+  it.each(["GET", "POST", "PUT", "DELETE"])(
+    "answers the preflight of an allowed page for %s",
+    async (method) => {
+      const reply = await preflight("https://a.example", method);
+      expect(reply.statusCode).toBe(204);
+      expect(reply.headers["access-control-allow-origin"]).toBe("https://a.example");
+      expect(reply.headers["access-control-allow-methods"]).toContain(method);
+    },
+  );
+
+  it("answers the preflight of any other page with the setting that would allow it", async () => {
+    const reply = await preflight("https://b.example", "POST");
+    expect(reply.statusCode).toBe(403);
+    expect(reply.headers["access-control-allow-origin"]).toBeUndefined();
+    expect(reply.json().error.message).toBe(
+      "Pages of https://b.example may not use this API. Add the origin to GREENROOM_CORS_ORIGIN.",
+    );
+  });
+});
 
 describe("isAllowedOrigin", () => {
   it("accepts pages of the gateway's address, of this machine, or of the configured origins", () => {

@@ -52,7 +52,11 @@ describe("a request body", () => {
     ["with an invalid profile", '{"profile":"a b"}', /body\.profile: A profile name may hold/],
     ["with control characters", '{"userName":"a\\u0000b"}', /body\.userName.*control/],
     ["with metadata other than an object", '{"metadata":[1]}', /body\.metadata/],
-    ["with large metadata", `{"metadata":{"a":"${"é".repeat(2100)}"}}`, /body\.metadata.*4,096 bytes/],
+    [
+      "with too large metadata",
+      `{"metadata":{"a":"${"é".repeat(262_142)}"}}`,
+      /body\.metadata.*524,288 bytes/,
+    ],
     ["with deep nesting", `{"metadata":{"a":${nested}}}`, /nested too deeply/],
     ["with a reserved room", '{"room":"standby-1"}', /body\.room.*standby-/],
     ["with an agent's identity", '{"userId":"agent-s_1-1"}', /body\.userId.*agent-/],
@@ -72,13 +76,12 @@ describe("a request body", () => {
     }
   });
 
-  it("is rejected with 413 when it is too large", async () => {
-    const payload = JSON.stringify({ userName: "x".repeat(70_000) });
-    expectError(
-      await inject("POST", START, json, payload),
-      "payload_too_large",
-      /GREENROOM_BODY_LIMIT_BYTES/,
-    );
+  it.each([
+    [START, 2 * 1024 * 1024],
+    ["/api/token", 65_536],
+  ])("is rejected with 413 when it is too large (%s)", async (url, bytes) => {
+    const payload = JSON.stringify({ userName: "x".repeat(bytes) });
+    expectError(await inject("POST", url, json, payload), "payload_too_large", /GREENROOM_BODY_LIMIT_BYTES/);
   });
 });
 

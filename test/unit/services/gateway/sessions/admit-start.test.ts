@@ -278,6 +278,7 @@ describe("a start over HTTP", () => {
   it("maps LiveKit's agent name to the profile of its rule", async () => {
     rig = await startRig({ env: { GREENROOM_PROVIDERS: PROVIDERS } });
     const reply = await rig.post("/api/livekit/token", {
+      start: "now",
       room_name: "my-room",
       room_config: { agents: [{ agent_name: "support-agent" }] },
     });

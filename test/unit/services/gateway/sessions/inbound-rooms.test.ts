@@ -1,13 +1,17 @@
 // Rooms created by others: a participant who joins a room that GREENROOM_INBOUND_ROOMS names gets an agent.
-import { createHash } from "node:crypto";
-import { AccessToken } from "livekit-server-sdk";
 import { afterEach, describe, expect, test } from "vitest";
 import { inboundProfileOf, parseInboundRooms } from "../../../../../libs/contracts/sessions/inbound-rooms.ts";
 import type { SessionEvent } from "../../../../../libs/contracts/sessions/session.ts";
 import { connectLiveKit } from "../../../../../libs/livekit/connect.ts";
 import type { LiveKit, ParticipantInfo, RoomInfo } from "../../../../../libs/livekit/rooms.ts";
 import { until } from "../../../../kit/until.ts";
-import { type Rig, type RigOptions, startRig } from "../../../../kit/worlds/gateway-world.ts";
+import {
+  type LiveKitWebhook,
+  type Rig,
+  type RigOptions,
+  receiveWebhook,
+  startRig,
+} from "../../../../kit/worlds/gateway-world.ts";
 
 let rig: Rig;
 afterEach(() => rig.stop());
@@ -18,39 +22,15 @@ const start = async (options: RigOptions = {}) => {
   });
 };
 
-interface Joining {
-  readonly room?: string;
-  readonly madeAtS?: number;
-  readonly identity?: string;
-  readonly kind?: string;
-  readonly event?: string;
-  readonly attributes?: Record<string, string>;
-}
-
 const caller = { "sip.phoneNumber": "+15550123", "sip.trunkPhoneNumber": "+15550100" };
 
-/** Sends LiveKit's event that a participant joined a room. @returns the status of the gateway's answer */
-async function joins({
-  room = "call-1",
-  madeAtS = 1000,
-  identity = "sip_+15550123",
-  kind = "SIP",
-  event = "participant_joined",
-  attributes = caller,
-}: Joining = {}): Promise<number> {
-  const payload = JSON.stringify({
-    event,
-    id: "EV_1",
-    room: { name: room, sid: "RM_1", creationTime: String(madeAtS) },
-    participant: { identity, kind, attributes, name: "Ann" },
+/** A caller joins a room. @returns the status of the gateway's answer to LiveKit */
+const joins = (webhook: Partial<LiveKitWebhook> = {}): Promise<number> =>
+  receiveWebhook(rig, {
+    ...{ event: "participant_joined", room: "call-1", identity: "sip_+15550123", kind: "SIP", name: "Ann" },
+    attributes: caller,
+    ...webhook,
   });
-  const { apiKey = "", apiSecret = "" } = rig.livekit ?? {};
-  const token = new AccessToken(apiKey, apiSecret);
-  token.sha256 = createHash("sha256").update(payload).digest("base64");
-  const headers = { "content-type": "application/webhook+json", authorization: await token.toJwt() };
-  const reply = await rig.app.inject({ method: "POST", url: "/api/livekit/webhook", headers, payload });
-  return reply.statusCode;
-}
 
 const requests = (): Extract<SessionEvent, { type: "requested" }>[] =>
   rig.events().filter((event) => event.type === "requested");
@@ -105,7 +85,7 @@ describe("a caller who joins an inbound room", () => {
     ["an egress", { kind: "EGRESS" }],
     ["a caller in another room", { room: "meeting-1" }],
     ["a participant who leaves", { event: "participant_left" }],
-  ] as [string, Joining][])("gets no session when it is %s", async (_who, coming) => {
+  ] as [string, Partial<LiveKitWebhook>][])("gets no session when it is %s", async (_who, coming) => {
     await start();
     expect(await joins(coming)).toBe(200);
     expect(requests()).toEqual([]);

@@ -1,6 +1,6 @@
-// The default profile of a start.
+// The profile of a start.
 import { describe, expect, it } from "vitest";
-import { defaultProfile } from "../../../../../services/gateway/sessions/profiles.ts";
+import { defaultProfile, profileWithAlias } from "../../../../../services/gateway/sessions/profiles.ts";
 import { aHost } from "../../../../kit/worlds/gateway-world.ts";
 
 describe("defaultProfile", () => {
@@ -12,5 +12,15 @@ describe("defaultProfile", () => {
     expect(defaultProfile([aHost({ assistant: disabled })], undefined)).toBe("assistant");
     expect(defaultProfile([aHost({ assistant: {} })], "tutor")).toBe("tutor");
     expect(defaultProfile([], undefined)).toBeUndefined();
+  });
+});
+
+describe("profileWithAlias", () => {
+  it("finds a profile by the name that its agent has in LiveKit, on any host", () => {
+    const second = aHost({ support: { agentName: "front-desk" }, sales: { agentName: "sales-de" } });
+    const hosts = [aHost({ echo: {} }), second];
+    expect(profileWithAlias(hosts, "front-desk")).toBe("support");
+    expect(profileWithAlias(hosts, "sales-de")).toBe("sales");
+    expect(profileWithAlias(hosts, "support")).toBeUndefined();
   });
 });

@@ -1,8 +1,11 @@
 // Reading, listing and ending sessions, their logs, and tokens for their rooms.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { invitations } from "../../../../../libs/contracts/buckets.ts";
+import type { HostProfile } from "../../../../../libs/contracts/fleet/host.ts";
+import { metadataTextOf, type Requested } from "../../../../../libs/contracts/sessions/session.ts";
 import { sessionLogs } from "../../../../../libs/contracts/streams.ts";
 import { until } from "../../../../kit/until.ts";
-import { loseAgent, type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
+import { aHost, joinableRooms, loseAgent, type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
 let rig: Rig;
 beforeEach(async () => {
@@ -63,6 +66,7 @@ describe("GET /api/session/:id", () => {
       room: null,
       startupTime: null,
       warm: null,
+      version: null,
       queue: { position: 1, length: 1 },
     });
   });
@@ -233,7 +237,47 @@ describe("POST /api/token", () => {
 });
 
 describe("POST /api/livekit/token", () => {
-  const ask = (body: object) => rig.post("/api/livekit/token", body);
+  const ask = (body: object) => rig.post("/api/livekit/token", { start: "now", ...body });
+
+  it("reserves nothing, and names the session that starts when somebody joins", async () => {
+    await rig.stop();
+    rig = await startRig({ livekit: joinableRooms() });
+    const { status, body, headers } = await rig.post("/api/livekit/token", { participant_identity: "bob" });
+    expect(status).toBe(201);
+    const sessionId = headers["greenroom-session-id"];
+    expect(claimsOf(body.participant_token)).toMatchObject({
+      sub: "bob",
+      video: { room: `session-${sessionId}` },
+    });
+    expect(rig.events()).toEqual([]);
+    const stored = await rig.bus.kv.entries(invitations);
+    expect(stored.map(({ value }) => value)).toMatchObject([
+      { room: `session-${sessionId}`, user: { id: "bob", name: "bob" } },
+    ]);
+  });
+
+  it("is refused while no agent could serve its session", async () => {
+    await rig.stop();
+    rig = await startRig({ hosts: [] });
+    const { status, body } = await rig.post("/api/livekit/token", {});
+    expect({ status, code: body.error.code }).toEqual({ status: 503, code: "no_hosts" });
+    expect(await rig.bus.kv.entries(invitations)).toEqual([]);
+  });
+
+  it("starts the session at once if nobody can join, because rooms are simulated", async () => {
+    rig.setPlay("wait");
+    await rig.post("/api/livekit/token", { participant_identity: "bob" });
+    expect(rig.events()).toMatchObject([{ type: "requested", user: { id: "bob" } }]);
+  });
+
+  it("starts the session at once if the query asks for it", async () => {
+    await rig.stop();
+    rig = await startRig({ livekit: joinableRooms() });
+    rig.setPlay("wait");
+    const { status } = await rig.post("/api/livekit/token?start=now", { participant_identity: "bob" });
+    expect(status).toBe(201);
+    expect(rig.events()).toMatchObject([{ type: "requested", user: { id: "bob" } }]);
+  });
 
   it("answers 201 at once and starts a session in the room", async () => {
     rig.setPlay("ignore");
@@ -295,11 +339,33 @@ describe("POST /api/livekit/token", () => {
     for (const room of ["standby-x", "session-x"]) expect((await ask({ room_name: room })).status).toBe(400);
   });
 
-  it("uses the default profile for an unknown agent name", async () => {
+  it("refuses an unknown agent name with the known profiles, and uses the default profile without a name", async () => {
+    rig.setPlay("wait");
+    const { status, body } = await ask({ room_config: { agents: [{ agent_name: "my-agent" }] } });
+    expect({ status, code: body.error.code }).toEqual({ status: 404, code: "unknown_profile" });
+    expect(body.error.message).toContain('no profile is called "my-agent". Known profiles: echo');
+    expect(rig.events()).toEqual([]);
+    await ask({ room_config: { agents: [{ agent_name: "" }] } });
+    expect(rig.events()[0]).toMatchObject({ profile: "echo" });
+  });
+
+  it("uses the default profile for an unknown name while a host of an earlier version runs", async () => {
+    const { isolation: _, ...earlier } = aHost().profiles.echo ?? {};
+    await rig.stop();
+    rig = await startRig({ hosts: [{ ...aHost(), profiles: { echo: earlier as HostProfile } }] });
     rig.setPlay("wait");
     await ask({ room_config: { agents: [{ agent_name: "my-agent" }] } });
     expect(rig.events()[0]).toMatchObject({ profile: "echo" });
   });
+
+  it.each(["tenant-42", "", "12345678901234567890", '{"a": 1}', '{"a":1}', "[1]", "null"])(
+    "passes the metadata %j to the agent as it is",
+    async (metadata) => {
+      rig.setPlay("wait");
+      await ask({ room_config: { agents: [{ agent_name: "echo", metadata }] } });
+      expect(metadataTextOf(rig.events()[0] as Requested)).toBe(metadata);
+    },
+  );
 });
 
 describe("a session that lost its agent", () => {

@@ -11,6 +11,7 @@ describe("measureStarts", () => {
       get: () => undefined,
       all: () => [],
       waiting: () => [],
+      inRoom: () => [],
       onChange: (listener) => {
         notify = listener;
         return () => {};

@@ -288,7 +288,8 @@ describe("POST /api/tasks/bulk", () => {
     await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const { port } = rig.app.server.address() as { port: number };
     let text = "";
-    const options = { port, host: "127.0.0.1", path: "/api/tasks/bulk", method: "POST" };
+    // Each request has a connection of its own, so that the second can't be given the first one's idle socket.
+    const options = { port, host: "127.0.0.1", path: "/api/tasks/bulk", method: "POST", agent: false };
     const ended = new Promise<void>((resolve, reject) => {
       const request = httpRequest(options, (response) => {
         response.on("data", (part) => {
@@ -304,6 +305,7 @@ describe("POST /api/tasks/bulk", () => {
     await ended;
     expect(linesOf(text).at(-1)).toEqual({ done: true, accepted: 2, refused: 0 });
 
+    await until(() => rig.openSockets().length === 0, { what: "the first connection is closed" });
     const leaving = httpRequest(options);
     leaving.on("error", () => {});
     leaving.write(`${JSON.stringify(aTask())}\n`);

@@ -260,9 +260,10 @@ describe("LiveKit provider, observing a dispatch without an agent", () => {
   const observe = (jobs: DispatchJob[], launch = aLaunch()) =>
     scene([aDispatch("AD_1", 100, anOrder(), jobs)], []).provider.observe(launch);
 
-  test("is untaken without a job, and launched with one", async () => {
+  test("is untaken without a job, and taken with one", async () => {
     expect(await observe([])).toMatchObject({ is: "untaken", externalId: "AD_1" });
-    expect(await observe([aJob("a")])).toEqual({ is: "launched", externalId: "AD_1", identity: "a" });
+    const taken = { is: "launched", isTaken: true, externalId: "AD_1", identity: "a" };
+    expect(await observe([aJob("a")])).toEqual(taken);
   });
 
   test("does not take the job's agent for the one that has served", async () => {
@@ -270,13 +271,21 @@ describe("LiveKit provider, observing a dispatch without an agent", () => {
     expect(await observe([aJob("a")], ready)).toEqual({ is: "launched", externalId: "AD_1" });
   });
 
-  test("has ended when its job failed, was refused or is done", async () => {
+  test("is declined when a worker refused for all, unless another worker has a job", async () => {
+    const refusal = aJob("", { status: "succeeded" });
+    expect(await observe([refusal])).toEqual({ is: "declined", reason: "a worker refused the job" });
+    expect(await observe([refusal, aJob("a")])).toMatchObject({ is: "launched", identity: "a" });
+    const ready = aLaunch({ state: "ready", identity: "earlier" });
+    expect(await observe([refusal], ready)).not.toMatchObject({ is: "declined" });
+  });
+
+  test("has ended when its job failed, ended early or is done", async () => {
     expect(await observe([aJob("a", { status: "failed", error: "boom" })])).toMatchObject({
       is: "ended",
       error: "boom",
     });
-    const refused = await observe([aJob("", { status: "succeeded" })]);
-    expect(refused).toMatchObject({ is: "ended", retryable: false, cause: "provider" });
+    const early = await observe([aJob("a", { status: "succeeded" })]);
+    expect(early).toMatchObject({ is: "ended", retryable: false, cause: "provider" });
     const done = await observe(
       [aJob("a", { status: "succeeded" })],
       aLaunch({ state: "ready", identity: "a" }),

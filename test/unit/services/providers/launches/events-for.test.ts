@@ -7,6 +7,7 @@ import {
   type Decision,
   eventsFor,
   firstMemory,
+  LATE_REASON,
   type Look,
   type Memory,
   nextLookInMs,
@@ -206,6 +207,55 @@ describe("eventsFor > an untaken launch", () => {
   test("stops counting once a worker accepted", () => {
     const decisions = looks([untaken, untaken, untaken, { is: "launched" }, untaken, untaken]);
     expect(decisions.map(typesOf)).toEqual([[], [], [], [], [], []]);
+  });
+});
+
+describe("eventsFor > a refused or late agent", () => {
+  const taken: Observation = { is: "launched", isTaken: true, identity: "agent-AJ_1" };
+  const many = (count: number) => Array<Observation>(count).fill(taken);
+  const firstDecline = (decisions: Decision[]) =>
+    decisions.findIndex((decision) => typesOf(decision).includes("provider_declined"));
+
+  test("publishes provider_declined at once after a refusal", () => {
+    const [decision] = looks([{ is: "declined", reason: "a worker refused the job" }]);
+    expect(decision?.events).toEqual([
+      expect.objectContaining({
+        type: "provider_declined",
+        reason: "a worker refused the job",
+        pauseMs: 500,
+      }),
+    ]);
+  });
+
+  test("asks again at once when the agent of a taken job has not joined within 2 s", () => {
+    const decisions = looks(many(4));
+    expect(firstDecline(decisions)).toBe(2);
+    expect(decisions[2]?.events[0]).toMatchObject({
+      reason: "a worker took the job, and its agent did not join for 2.0 s",
+      pauseMs: 0,
+    });
+  });
+
+  test("waits longer for agents that usually take longer", () => {
+    expect(firstDecline(looks(many(12), { usualJoinMs: 4000 }))).toBe(8);
+    const untaken: Observation = { is: "untaken", reason: "no worker took the job" };
+    const longer = looks(Array<Observation>(12).fill(untaken), { usualJoinMs: 3000 });
+    expect(firstDecline(longer)).toBe(6);
+    expect(firstDecline(looks(Array<Observation>(12).fill(untaken), { usualJoinMs: 60_000 }))).toBe(7);
+  });
+
+  test("leaves a second late agent to the deadlines, until an agent was ready", () => {
+    const late = { state: "requested", at: AT, attempt: 2, reason: `${LATE_REASON} for 2.0 s` } as const;
+    const ready = { state: "ready", at: AT, attempt: 2 } as const;
+    const declineAfter = (...history: SessionRecord["history"]) =>
+      firstDecline(looks(many(5), { record: aRecord("dispatched", { history }) }));
+    expect(declineAfter(late)).toBe(-1);
+    expect(declineAfter(late, ready)).toBe(2);
+  });
+
+  test("does not take an agent for late that is on its way by another provider, or has joined", () => {
+    expect(firstDecline(looks(Array<Observation>(5).fill({ is: "launched" })))).toBe(-1);
+    expect(firstDecline(looks(many(5), { record: aRecord("joined") }))).toBe(-1);
   });
 });
 

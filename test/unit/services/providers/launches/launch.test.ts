@@ -5,6 +5,7 @@ import type { Bus } from "../../../../../libs/bus/bus.ts";
 import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { providerHostOf } from "../../../../../libs/contracts/providers/provider.ts";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
+import { refsOf, saveTexts } from "../../../../../services/gateway/sessions/store-text.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
 import { LIMITS, providerWorld } from "../../../../kit/worlds/provider-world.ts";
 
@@ -48,6 +49,18 @@ describe("a session of a provider", () => {
       recovering: false,
     });
     expect(launch("s")).toMatchObject({ state: "ready", externalId: "job-1", by: "c-1", takeovers: 0 });
+  });
+
+  test("gets large metadata whole", async () => {
+    const { providers, request, when, provider, client, outcome } = await providerWorld();
+    await providers("c-1");
+    const metadata = { topic: "billing", lines: Array.from({ length: 1000 }, (_, line) => `line ${line}`) };
+    const texts = { metadata: JSON.stringify(metadata) };
+    await outcome(saveTexts(client, { tenant: "t", sessionId: "s" }, texts));
+    provider.first = { is: "ready", users: 1 };
+    await request("s", refsOf(texts));
+    await when("s", "ready");
+    expect(provider.jobs[0]?.order.metadata).toEqual(metadata);
   });
 
   test("ends its launch when it ends", async () => {

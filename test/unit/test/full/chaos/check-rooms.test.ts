@@ -67,6 +67,15 @@ describe("9: nothing outlives its session", () => {
     expect(hindered.invariants).toEqual([]);
   });
 
+  test("doesn't report a room that a person has not left", () => {
+    const user = { identity: "user", isAgent: false, attributes: {}, joinedAtMs: 1 };
+    const { invariants } = foundIn((draft) => {
+      for (const { atMs, rooms } of draft.rooms)
+        if (atMs >= 20_000 && atMs <= 51_000) rooms.push({ name: "standby-slot-1", participants: [user] });
+    });
+    expect(invariants).toEqual([]);
+  });
+
   test("reports a slot that goes on with a replaced attempt", () => {
     const { invariants, message } = foundIn((draft) => {
       const slot = { id: "slot-2", state: "busy" as const, tenant: "t", sessionId: "moved", attempt: 1 };

@@ -19,7 +19,8 @@ describe("seedsOfCommit", () => {
     const kinds = [
       [25_500, 40_000],
       [44_000, 60_000],
-      [61_500, 1_000_000],
+      [61_500, 80_000],
+      [80_500, 1_000_000],
     ];
     for (const commit of [one, another, "0".repeat(40), "f".repeat(40)]) {
       for (const [index, { from, count }] of seedsOfCommit(commit).entries()) {

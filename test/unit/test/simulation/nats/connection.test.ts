@@ -7,7 +7,7 @@ import { sleep } from "../../../../../libs/runtime/clock.ts";
 import { aHost, anEvent, aPool } from "../../../../kit/fixtures/sessions.ts";
 import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
 
-const options = { durable: "workers", concurrency: 4 };
+const options = { durable: "workers", description: "a test", concurrency: 4 };
 const ping = async () => ({ hostId: "h", epoch: 1, sequence: 1 });
 
 describe("a crashed process", () => {

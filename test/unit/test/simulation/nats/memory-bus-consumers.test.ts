@@ -9,7 +9,7 @@ import { aHost, aPool, aSession } from "../../../../kit/fixtures/sessions.ts";
 import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
 import type { Faults } from "../../../../simulation/nats/faults.ts";
 
-const options = { durable: "followers", concurrency: 2 };
+const options = { durable: "followers", description: "a test", concurrency: 2 };
 
 const roughFaults: Partial<Faults> = {
   hopMs: [1, 40],
@@ -80,7 +80,10 @@ test("sees a deletion in time, but not after an absence longer than the delete m
       seen.push(`${name} ${key} ${value === undefined ? "gone" : "there"}`);
       return "ack" as const;
     };
-    return { client, following: client.kv.consume(pools, { durable: "d", concurrency: 1 }, note) };
+    return {
+      client,
+      following: client.kv.consume(pools, { durable: "d", description: "a test", concurrency: 1 }, note),
+    };
   };
   const first = follow("first");
   await outcome(first.following);

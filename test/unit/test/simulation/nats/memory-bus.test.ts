@@ -8,7 +8,7 @@ import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
 import type { Faults } from "../../../../simulation/nats/faults.ts";
 import { subjectMatches } from "../../../../simulation/nats/streams.ts";
 
-const options = { durable: "workers", concurrency: 4 };
+const options = { durable: "workers", description: "a test", concurrency: 4 };
 const ping = async () => ({ hostId: "h", epoch: 1, sequence: 1 });
 
 describe("faults of network and store", () => {

@@ -1,0 +1,4 @@
+// `greenroom start`.
+import { runProject } from "./run-project.ts";
+
+await runProject("start");

@@ -1,0 +1,22 @@
+// A test agent that computes: for a while before it is warm, and after its call in timers that it leaves behind.
+import { defineAgent, type JobContext } from "@livekit/agents";
+import { startSession } from "./_test-session.ts";
+
+/** Three in two processes: the process of a call keeps another agent, and stays after the call. */
+export const pool = { min: 3, hot: 0, max: 10, perProcess: 10, isolation: "shared" };
+
+function compute(ms: number): void {
+  for (const until = performance.now() + ms; performance.now() < until; ) Math.random();
+}
+
+const again = (): unknown => setTimeout(() => again(), 1) && compute(20);
+
+export default defineAgent({
+  prewarm: () => compute(500),
+  entry: async (ctx: JobContext) => {
+    await startSession(ctx);
+    const { leaves } = JSON.parse(ctx.job.metadata || "{}") as { leaves?: string };
+    if (leaves === "an interval") setInterval(() => compute(18), 20);
+    if (leaves === "timers") again();
+  },
+});

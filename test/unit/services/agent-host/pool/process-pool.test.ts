@@ -1,0 +1,83 @@
+// Agent processes of a pool with process isolation, and the turns in which processes load their files.
+import { expect, test } from "vitest";
+import { load, poolScene } from "../../../../kit/fakes/scripted-processes.ts";
+
+/** A pool with process isolation whose processes have all loaded the file. */
+function isolatedPool(min: number) {
+  const scene = poolScene({ min }, false);
+  const loaded = new Set<object>();
+  const loadAll = () => {
+    for (const child of scene.processes.filter((one) => !loaded.has(one))) {
+      loaded.add(child);
+      child.emit({ type: "loaded", pool: {}, isolation: "process" });
+    }
+    scene.warmUp();
+  };
+  for (let turn = 0; turn < 5; turn++) loadAll();
+  return { ...scene, loadAll };
+}
+
+test("starts one process for each idle agent, whatever perProcess is", () => {
+  const { pool, processes } = isolatedPool(3);
+  expect(processes).toHaveLength(3);
+  expect(pool.profile()).toMatchObject({ warm: 3, isolation: "process" });
+  expect(pool.processes().map(({ slots }) => slots.length)).toEqual([1, 1, 1]);
+});
+
+test("ends the process of a session with the session, and gives it no other one", () => {
+  const { pool, processes, give, loadAll, numbers } = isolatedPool(2);
+  const slot = give("a");
+  loadAll();
+  expect(numbers()).toMatchObject({ warm: 2, busy: 1 });
+  const used = processes.find((child) => child.slots("run").includes(slot?.id ?? ""));
+  used?.emit({ type: "ended", slot: slot?.id ?? "", reason: "done", lost: false });
+  used?.emit({ type: "closed", slot: slot?.id ?? "" });
+  expect(used?.isKilled).toBe(true);
+  loadAll();
+  expect(pool.profile()).toMatchObject({ warm: 2, busy: 0 });
+  expect(processes).toHaveLength(3);
+});
+
+test("loads one file after another, and goes on after a few seconds if a file waits for longer", async () => {
+  const scene = poolScene({ min: 3 }, false, 3, 1);
+  load(scene);
+  scene.warmUp();
+  expect(scene.processes).toHaveLength(2);
+  await scene.clock.advance(4000);
+  expect(scene.processes).toHaveLength(2);
+  await scene.clock.advance(1500);
+  expect(scene.processes).toHaveLength(3);
+});
+
+test("lets a file that computes keep its turn, for half a minute at most", async () => {
+  const scene = poolScene({ min: 3 }, false, 3, 1);
+  load(scene);
+  scene.warmUp();
+  const loading = scene.processes[1];
+  // The file gets half of a CPU.
+  if (loading) loading.threadTimes = () => ({ ranMs: scene.clock.monotonic() / 2, waitedMs: 0 });
+  await scene.clock.advance(29_000);
+  expect(scene.processes).toHaveLength(2);
+  await scene.clock.advance(1500);
+  expect(scene.processes).toHaveLength(3);
+});
+
+test.each(["disabled", "no_agent"] as const)(
+  "gives a file up that is %s at first, and loads one again that had been loaded",
+  async (type) => {
+    const first = poolScene({ min: 1 }, false);
+    first.processes[0]?.emit({ type, reason: "half a file" });
+    expect(first.pool.status).toBe("disabled");
+    expect(first.events).toContain(`${type}: half a file`);
+
+    const scene = isolatedPool(1);
+    scene.give("a");
+    const next = scene.processes.at(-1);
+    next?.emit({ type, reason: "half a file" });
+    expect(scene.events).not.toContain(`${type}: half a file`);
+    expect(scene.pool.status).toBe("running");
+    await scene.clock.advance(1000);
+    scene.loadAll();
+    expect(scene.pool.profile()).toMatchObject({ warm: 1, busy: 1 });
+  },
+);
