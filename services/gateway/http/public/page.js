@@ -146,10 +146,15 @@ async function showSpeech(current, reader, identity) {
   current.segments.set(id, line);
   const text = line.querySelector("span");
   let soFar = "";
-  for await (const piece of reader) {
-    soFar += piece;
-    text.textContent = soFar;
-    element("transcript").scrollTop = element("transcript").scrollHeight;
+  try {
+    for await (const piece of reader) {
+      soFar += piece;
+      text.textContent = soFar;
+      element("transcript").scrollTop = element("transcript").scrollHeight;
+    }
+  } catch (error) {
+    // An agent that dies, or a room that is left, cuts a sentence short. The page keeps the words so far.
+    if (error.name !== "DataStreamError") throw error;
   }
   // Text that the recognizer may still change is paler. The agent's text arrives once, while it is spoken,
   // and is marked as not final even at its end.
