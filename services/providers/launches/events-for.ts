@@ -41,6 +41,8 @@ export interface Look {
   readonly limits: Limits;
   /** How long agents of this profile took to join lately; undefined if none has joined. */
   readonly usualJoinMs?: number | undefined;
+  /** The other sessions whose agents of this profile are about to join; a burst makes workers slow. */
+  readonly othersJoining?: number;
   readonly nowMs: number;
   /** ISO time, for people. */
   readonly at: string;
@@ -63,6 +65,11 @@ const UNRESPONSIVE_MS = 1500;
 const TAKEN_MS = 2000;
 /** An agent that takes this many times as long as usual is late. */
 const LATE = 2;
+/**
+ * The time for the agent of a repeated request: LiveKit's own workers warn of an entry that has not connected by then.
+ * LiveKit's server tells nobody that a worker's job has failed, so an entry that raises before it connects looks the same.
+ */
+export const JOIN_MS = 10_000;
 /** LiveKit sometimes lists a job only after 5 s, so no request needs longer to be taken. */
 const LISTED_MS = 7000;
 export const LATE_REASON = "a worker took the job, and its agent did not join";
@@ -223,7 +230,7 @@ function lossReason({ identity, room }: LaunchRecord, observation: Observation):
 
 /** A refusal is final for this attempt. A request that nobody takes, or whose agent is late, is repeated. */
 function refusalOf(look: Look): SessionEvent | undefined {
-  const { memory, nowMs, observation, launch, limits, usualJoinMs = 0 } = look;
+  const { memory, nowMs, observation, launch, limits, othersJoining = 0, usualJoinMs = 0 } = look;
   const declined = (reason: string, pauseMs: number): SessionEvent => ({
     ...byHost(look),
     type: "provider_declined",
@@ -238,16 +245,17 @@ function refusalOf(look: Look): SessionEvent | undefined {
     if (forMs >= limitMs)
       return declined(`${observation.reason} for ${(forMs / 1000).toFixed(1)} s`, pauseMs);
   }
-  if (memory.takenSinceMs === undefined || wasLateBefore(look)) return undefined;
+  if (memory.takenSinceMs === undefined) return undefined;
   const takenMs = nowMs - memory.takenSinceMs;
-  if (takenMs < Math.max(TAKEN_MS, LATE * usualJoinMs)) return undefined;
-  return declined(`${LATE_REASON} for ${(takenMs / 1000).toFixed(1)} s`, 0);
+  const reason = `${LATE_REASON} for ${(takenMs / 1000).toFixed(1)} s`;
+  if (!wasLateBefore(look))
+    return takenMs < Math.max(TAKEN_MS, LATE * usualJoinMs) ? undefined : declined(reason, 0);
+  if (takenMs < Math.max(JOIN_MS * (1 + othersJoining), 2 * LATE * usualJoinMs)) return undefined;
+  const error = `${reason}; its entry may have failed before it connected, as the worker's log shows`;
+  return endedBy(look, { is: "ended", reason, error, cause: "provider" });
 }
 
-/**
- * A slow agent looks like a lost one. Another one is therefore asked at once, but only once: the next attempt has the
- * time of the deadlines.
- */
+/** A slow agent looks like a lost one. Another one is therefore asked at once, but only once. */
 function wasLateBefore({ record: { history } }: Look): boolean {
   const since = history.findLastIndex(({ state }) => state === "ready") + 1;
   return history.slice(since).some(({ reason }) => reason?.startsWith(LATE_REASON));

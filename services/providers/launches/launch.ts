@@ -19,7 +19,7 @@ import { isoNow } from "../../../libs/runtime/clock.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { LaunchHandle, LaunchOrder, ProviderDriver } from "../drivers/driver.ts";
 import { callAtItsEnd, callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
-import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
+import { eventsFor, firstMemory, JOIN_MS, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
 
 export interface LaunchDeps extends ServiceDeps {
   readonly sessions: SessionView;
@@ -186,7 +186,9 @@ export class Launch {
     const nowMs = clock.monotonic();
     const isAgent = isExternal(launch.provider);
     const usualJoinMs = session.state === "dispatched" ? this.#usualJoinMs(session) : undefined;
-    const look = { launch, record: session, observation, memory: this.#memory, limits, nowMs, usualJoinMs };
+    const othersJoining = this.#othersJoining(session, nowMs);
+    const found = { launch, record: session, observation, memory: this.#memory };
+    const look = { ...found, limits, nowMs, usualJoinMs, othersJoining };
     const decision = (isAgent ? eventsFor : callEventsFor)({ ...look, at: isoNow(clock) });
     this.#memory = decision.memory;
     this.lookLater(
@@ -214,6 +216,15 @@ export class Launch {
       this.#usualMs = known[Math.floor(known.length * 0.9)] ?? 0;
     }
     return this.#usualMs;
+  }
+
+  /** Counted only when it matters: for an agent that is late. */
+  #othersJoining({ profile, provider, sessionId }: SessionRecord, nowMs: number): number {
+    if (nowMs - (this.#memory.takenSinceMs ?? nowMs) < JOIN_MS) return 0;
+    const isOther = ({ record }: { readonly record: SessionRecord }) =>
+      record.state === "dispatched" && record.profile === profile && record.provider === provider;
+    return this.#deps.sessions.all().filter((one) => isOther(one) && one.record.sessionId !== sessionId)
+      .length;
   }
 
   /**

@@ -244,7 +244,23 @@ describe("eventsFor > a refused or late agent", () => {
     expect(firstDecline(looks(Array<Observation>(12).fill(untaken), { usualJoinMs: 60_000 }))).toBe(7);
   });
 
-  test("leaves a second late agent to the deadlines, until an agent was ready", () => {
+  test("fails the attempt of a second late agent after 10 s", () => {
+    const late = { state: "requested", at: AT, attempt: 2, reason: `${LATE_REASON} for 2.0 s` } as const;
+    const record = aRecord("dispatched", { history: [late] });
+    const decisions = looks(many(14), { record });
+    expect(decisions.map(typesOf).findIndex((types) => types.includes("agent_ended"))).toBe(10);
+    expect(decisions[10]?.events[0]).toMatchObject({
+      error: expect.stringContaining("its entry may have failed before it connected"),
+      cause: "provider",
+      retryable: true,
+    });
+    const slow = looks(many(20), { record, usualJoinMs: 4000 });
+    expect(slow.map(typesOf).findIndex((types) => types.includes("agent_ended"))).toBe(16);
+    const inBurst = looks(many(25), { record, othersJoining: 1 });
+    expect(inBurst.map(typesOf).findIndex((types) => types.includes("agent_ended"))).toBe(20);
+  });
+
+  test("declines for lateness once, until an agent was ready", () => {
     const late = { state: "requested", at: AT, attempt: 2, reason: `${LATE_REASON} for 2.0 s` } as const;
     const ready = { state: "ready", at: AT, attempt: 2 } as const;
     const declineAfter = (...history: SessionRecord["history"]) =>
