@@ -8,6 +8,10 @@ import { endOf, PATIENCE_MS } from "./look.ts";
 
 /** The minimum likeness of sent speech after Opus and WebRTC; other speech has about 0.3. */
 const SAME_SPEECH = 0.7;
+/** The minimum share of a speech with a tone. On a busy machine, some steps are lost. */
+const HEARD_SHARE = 0.6;
+/** Fewer steps with a tone may be an overtone of the speech. */
+const TONE_STEPS = 4;
 
 export class Person {
   readonly browser: TestBrowser;
@@ -88,26 +92,32 @@ export class Person {
    * @returns the start of the speech, in ms of Date.now()
    */
   async hears(speech: Speech, after: number): Promise<number> {
-    let best = { at: -1, likeness: 0 };
+    let report = "";
     return await until(
       async () => {
-        const { levels, startedAt, stepMs } = await this.browser.heard();
+        const { levels, tones, startedAt, stepMs } = await this.browser.heard();
         const skipped = Math.max(0, Math.floor((after - startedAt) / stepMs));
-        best = findIn(levels.slice(skipped), envelope(speech, stepMs));
-        return best.likeness > SAME_SPEECH ? startedAt + (skipped + best.at) * stepMs : undefined;
+        const wanted = envelope(speech, stepMs);
+        const timeOf = (at: number) => startedAt + (skipped + at) * stepMs;
+        if (speech.toneHz === undefined) {
+          const best = findIn(levels.slice(skipped), wanted);
+          report = `the best likeness was ${best.likeness.toFixed(2)}`;
+          return best.likeness > SAME_SPEECH ? timeOf(best.at) : undefined;
+        }
+        const since = tones.slice(skipped);
+        const steps = since.filter((tone) => tone === speech.toneHz).length;
+        report = `${steps} of ${wanted.length} steps of ${stepMs} ms; the tones were ${[...new Set(since)]} Hz`;
+        return steps > HEARD_SHARE * wanted.length ? timeOf(since.indexOf(speech.toneHz)) : undefined;
       },
-      {
-        timeoutMs: PATIENCE_MS,
-        everyMs: 250,
-        what: () => `"${speech.text}" is heard; the best likeness was ${best.likeness.toFixed(2)}`,
-      },
+      { timeoutMs: PATIENCE_MS, everyMs: 250, what: () => `"${speech.text}" is heard: ${report}` },
     );
   }
 
-  /** The best likeness of this speech to any part of the played sound, from 0 to 1. */
-  async likeness(speech: Speech): Promise<number> {
-    const { levels, stepMs } = await this.browser.heard();
-    return findIn(levels, envelope(speech, stepMs)).likeness;
+  /** The tones that the page has played, in Hz and in the order of their first appearance. */
+  async tonesHz(): Promise<number[]> {
+    const { tones } = await this.browser.heard();
+    const count = (hz: number) => tones.filter((tone) => tone === hz).length;
+    return [...new Set(tones)].filter((hz) => hz !== 0 && count(hz) > TONE_STEPS);
   }
 
   /** Presses Stop and waits until the API and the page show "ended". @returns the session */

@@ -12,7 +12,7 @@ import {
   startOpenAiStandIn,
   textOf,
 } from "../kit/fakes/openai.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { conversationEndsWith, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import { type Visitor, visit } from "../kit/stack/visitor.ts";
 import { until } from "../kit/until.ts";
 
@@ -81,21 +81,7 @@ const untilSpoken = (input: string, times = 1) =>
 const stored = async (id: string) =>
   (await scene.bus.kv.get(conversations, sessionKey({ tenant: DEFAULT_TENANT, sessionId: id })))?.value;
 
-/** Waits until the stored conversation ends with this message. */
-async function untilStored(id: string, text: string): Promise<void> {
-  let last: unknown;
-  await until(
-    async () => {
-      last = (await stored(id))?.items.findLast(({ type }) => type === "message")?.content;
-      return Array.isArray(last) && last.join("") === text;
-    },
-    {
-      timeoutMs: PATIENCE_MS,
-      everyMs: 50,
-      what: () => `"${text}" is stored; stored: ${JSON.stringify(last)}`,
-    },
-  );
-}
+const untilStored = (id: string, text: string) => conversationEndsWith(scene.bus, id, text);
 
 /** Asks a question, and waits until the whole answer is spoken and stored. */
 async function ask({ id, visitor: person }: Talk, question: string): Promise<string> {

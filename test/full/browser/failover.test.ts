@@ -1,9 +1,11 @@
 // A person in a browser keeps talking to `assistant` when its agent process is killed with -9.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Bus } from "../../../libs/bus/bus.ts";
 import { agentProcessPidOf, PATIENCE_MS, poolIs, roomIsGone } from "../../browser/look.ts";
 import { Person } from "../../browser/person.ts";
 import { type DeepgramStandIn, startDeepgramStandIn } from "../../kit/fakes/deepgram.ts";
 import { lastOf, type OpenAiStandIn, startOpenAiStandIn, textOf } from "../../kit/fakes/openai.ts";
+import { busOf, conversationEndsWith } from "../../kit/stack/scene.ts";
 import { type Json, type Stack, startStack } from "../../kit/stack/stack.ts";
 import { until } from "../../kit/until.ts";
 
@@ -20,6 +22,7 @@ const ANSWERS = [
 let openai: OpenAiStandIn;
 let deepgram: DeepgramStandIn;
 let stack: Stack;
+let bus: Bus;
 
 beforeAll(async () => {
   [openai, deepgram] = await Promise.all([startOpenAiStandIn(), startDeepgramStandIn()]);
@@ -31,8 +34,10 @@ beforeAll(async () => {
       DEEPGRAM_BASE_URL: deepgram.url,
     },
   });
+  bus = await busOf(stack);
 });
 afterAll(async () => {
+  await bus?.close();
   await stack?.stop();
   await Promise.all([openai?.close(), deepgram?.close()]);
 });
@@ -64,6 +69,8 @@ describe("voice page with a killed agent process", () => {
           what: "the page shows the answer",
         });
 
+        // An answer that is not stored is given again.
+        await conversationEndsWith(bus, sessionId, ANSWERS[0]);
         deepgram.understand(QUESTIONS[1]);
         const killedAt = Date.now();
         process.kill(await agentProcessPidOf(stack, sessionId), "SIGKILL");

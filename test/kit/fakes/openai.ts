@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { type Speech, synthesize } from "../fixtures/speech.ts";
+import { type Speech, synthesize, TONES_HZ, withTone } from "../fixtures/speech.ts";
 
 export interface ChatMessage {
   readonly role: string;
@@ -71,6 +71,7 @@ export async function startOpenAiStandIn(onUpgrade?: OnUpgrade): Promise<OpenAiS
 class StandIn implements OpenAiStandIn {
   readonly chats: ChatRequest[] = [];
   readonly speeches: SpeechRequest[] = [];
+  readonly #spoken: string[] = [];
   #refused = 0;
   #answer: (messages: readonly ChatMessage[]) => string | ToolCall = (messages) =>
     `You said: ${lastOf(messages, "user") ?? "nothing"}.`;
@@ -155,11 +156,17 @@ class StandIn implements OpenAiStandIn {
       const message = `This stand-in supports pcm, not ${body.response_format}.`;
       return refuse(response, 400, "invalid_request_error", message);
     }
-    const speech = await synthesize(body.input, PCM_RATE);
+    const speech = withTone(await synthesize(body.input, PCM_RATE), this.#toneOf(body.input));
     this.speeches.push({ at: Date.now(), model: body.model, voice: body.voice, input: body.input, speech });
     response.writeHead(200, { "content-type": "audio/pcm" });
     const { buffer, byteOffset, byteLength } = speech.audio;
     response.end(Buffer.from(buffer, byteOffset, byteLength));
+  }
+
+  /** Each text has a tone of its own, up to the number of tones. */
+  #toneOf(input: string): number {
+    if (!this.#spoken.includes(input)) this.#spoken.push(input);
+    return TONES_HZ[this.#spoken.indexOf(input) % TONES_HZ.length]!;
   }
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { type MicrophoneOptions, writeMicrophoneFile } from "../fixtures/speech.ts";
+import { type MicrophoneOptions, TONES_HZ, writeMicrophoneFile } from "../fixtures/speech.ts";
 
 export interface BrowserOptions {
   /** The sentence that the microphone repeats, with the silence around it. Without one the microphone is silent. */
@@ -14,11 +14,13 @@ export interface BrowserOptions {
   readonly microphone?: "allowed" | "refused";
 }
 
-/** The sound of a page, as ears.js measures it: one loudness, from 0 to 1, for each step since `startedAt` (Date.now()). */
+/** The sound of a page, as ears.js measures it, in steps since `startedAt` (Date.now()). Loudness is from 0 to 1. */
 interface Heard {
   readonly startedAt: number;
   readonly stepMs: number;
   readonly levels: number[];
+  /** The tone of each step in Hz, one of TONES_HZ; 0 for none. */
+  readonly tones: number[];
 }
 
 export interface TestBrowser {
@@ -50,6 +52,7 @@ export async function openBrowser(options: BrowserOptions = {}): Promise<TestBro
     page.on("console", (message) => {
       if (message.type() === "error") complaints.push(message.text());
     });
+    await page.addInitScript({ content: `globalThis.tonesHz = ${JSON.stringify(TONES_HZ)};` });
     await page.addInitScript({ path: fileURLToPath(new URL("ears.js", import.meta.url)) });
     const opened = context;
     return {

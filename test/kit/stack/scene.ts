@@ -4,7 +4,7 @@ import { RoomServiceClient } from "livekit-server-sdk";
 import { expect } from "vitest";
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../../libs/bus/nats/nats-bus.ts";
-import { sessions } from "../../../libs/contracts/buckets.ts";
+import { conversations, sessions } from "../../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { liveRooms } from "../../../libs/livekit/live-rooms.ts";
@@ -40,19 +40,16 @@ export async function openScene({ agents, env, ...options }: SceneOptions): Prom
     env: { ...QUICK, ...env },
   });
   try {
-    const bus = await connectNatsBus({
-      url: stack.natsUrl,
-      name: "test",
-      replicas: 1,
-      log: silentLog,
-      onLost: () => {},
-    });
-    return new Scene(stack, bus);
+    return new Scene(stack, await busOf(stack));
   } catch (error) {
     await stack.stop();
     throw error;
   }
 }
+
+/** Connects a test to the NATS of a stack, for reading. */
+export const busOf = (stack: Stack): Promise<Bus> =>
+  connectNatsBus({ url: stack.natsUrl, name: "test", replicas: 1, log: silentLog, onLost: () => {} });
 
 export class Scene {
   readonly stack: Stack;
@@ -199,6 +196,23 @@ export class Scene {
     await this.stack.stop();
     removeAgentsDirs();
   }
+}
+
+/** Waits until the stored conversation of a session ends with this message. */
+export async function conversationEndsWith(bus: Bus, sessionId: string, text: string): Promise<void> {
+  let last: unknown;
+  await until(
+    async () => {
+      const entry = await bus.kv.get(conversations, sessionKey({ tenant: DEFAULT_TENANT, sessionId }));
+      last = entry?.value.items.findLast(({ type }) => type === "message")?.content;
+      return Array.isArray(last) && last.join("") === text;
+    },
+    {
+      timeoutMs: PATIENCE_MS,
+      everyMs: 50,
+      what: () => `"${text}" is stored; stored: ${JSON.stringify(last)}`,
+    },
+  );
 }
 
 const matches = (message: string, text: string | RegExp): boolean =>
