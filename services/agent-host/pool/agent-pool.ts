@@ -46,6 +46,7 @@ export class AgentPool {
         this.#failStart(slot, error);
       },
       onRetry: () => this.#onRetry(),
+      refill: () => this.refill(),
     });
     this.#changedFile = new ChangedFile({
       ...deps,
@@ -168,7 +169,8 @@ export class AgentPool {
     if (this.#isClosing || !this.#file.isUsable) return;
     const slots = this.#processes.slots();
     const idle = slots.filter(isIdle);
-    const missing = Math.min(this.#target.min - idle.length, this.#target.max - slots.length);
+    const later = this.#file.isProcessIsolated ? this.#spawner.putOff() : 0;
+    const missing = Math.min(this.#target.min - later - idle.length, this.#target.max - slots.length);
     const spreadOver = Math.min(this.#target.min, this.#deps.spreadOver);
     for (let i = this.#spawner.mayStart(missing); i > 0; i--) this.#startSlot(spreadOver);
     const surplus = pickSurplus(idle, idle.length - this.#target.min);
@@ -236,8 +238,7 @@ export class AgentPool {
           this.#standby.isUseful = true;
         }
         onLoaded(message.pool, message.version);
-        this.refill();
-        this.#deps.onChange();
+        this.#afterChange();
         return;
       case "no_agent":
       case "disabled":

@@ -4,7 +4,7 @@ import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
 import type { AgentEvent } from "./messages.ts";
-import { pickProcess, type Spread } from "./pick-slots.ts";
+import { pickAgent, pickProcess, type Spread } from "./pick-slots.ts";
 import type { ProcessPool } from "./process-pool.ts";
 import type { AgentProcess, Slot } from "./slots.ts";
 import type { SpawnLimiter } from "./spawn-limiter.ts";
@@ -21,10 +21,14 @@ interface Deps {
   readonly onPrewarmTimeout: (slot: Slot, error: string) => void;
   /** Called when the pause after a failure is over. */
   readonly onRetry: () => void;
+  /** Called when agents that were put off may start. */
+  readonly refill: () => void;
 }
 
 /** The number of starts that the median is taken of. */
 const WARM_UPS_KEPT = 20;
+/** About as long as a start of a session takes on a busy machine. */
+const PUT_OFF_MS = 1000;
 /** How often to look whether a silent process answers again. */
 const RECHECK_MS = 1000;
 
@@ -33,6 +37,7 @@ export class Spawner {
   readonly #circuitBreaker = new CircuitBreaker();
   readonly #warmUpsMs: number[] = [];
   #cancelRetry: (() => void) | undefined;
+  #isPuttingOff = false;
   /** The number of agents started so far. */
   started = 0;
 
@@ -58,6 +63,28 @@ export class Spawner {
   mayStart(missing: number): number {
     if (this.#cancelRetry !== undefined) return 0;
     return this.#circuitBreaker.lastError === undefined ? missing : Math.min(1, missing);
+  }
+
+  /**
+   * The number of missing agents whose processes start a moment later, so that they take no CPU time from the sessions
+   * that have just begun. Without an idle agent none is put off, because the next session would wait for it.
+   */
+  putOff(): number {
+    const { clock, processes, refill } = this.#deps;
+    const slots = processes.slots();
+    if (pickAgent(slots, "warm") === undefined) return 0;
+    const begun = slots.flatMap(({ assignment }) =>
+      assignment === undefined || assignment.warmth === "cold" ? [] : assignment.takenAtMs + PUT_OFF_MS,
+    );
+    const soon = begun.filter((at) => at > clock.monotonic());
+    if (soon.length > 0 && !this.#isPuttingOff) {
+      this.#isPuttingOff = true;
+      clock.after(Math.min(...soon) - clock.monotonic(), () => {
+        this.#isPuttingOff = false;
+        refill();
+      });
+    }
+    return soon.length;
   }
 
   /** Begins a new agent. It starts when the limiter admits it and its process has loaded the file. */

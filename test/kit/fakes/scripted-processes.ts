@@ -164,7 +164,7 @@ export function poolScene(
       }
     },
     give(sessionId, warmth = "warm") {
-      const slot = pool.take(warmth, anAssignment(sessionId));
+      const slot = pool.take(warmth, { ...anAssignment(sessionId), takenAtMs: clock.monotonic() });
       if (slot !== undefined)
         pool.run(slot, aJob(sessionId, warmth === "hot" ? undefined : `room-${sessionId}`));
       return slot;

@@ -24,9 +24,29 @@ test("starts one process for each idle agent, whatever perProcess is", () => {
   expect(pool.processes().map(({ slots }) => slots.length)).toEqual([1, 1, 1]);
 });
 
-test("ends the process of a session with the session, and gives it no other one", () => {
-  const { pool, processes, give, loadAll, numbers } = isolatedPool(2);
+test("starts the next process a second after a session has begun, or at once for the next session", async () => {
+  const { clock, processes, give, loadAll, numbers } = isolatedPool(3);
+  give("a");
+  await clock.advance(600);
+  give("b");
+  expect(processes).toHaveLength(3);
+  await clock.advance(400);
+  expect(processes).toHaveLength(4);
+  loadAll();
+  await clock.advance(600);
+  expect(processes).toHaveLength(5);
+  loadAll();
+  expect(numbers()).toMatchObject({ warm: 3, busy: 2 });
+  for (const id of ["c", "d"]) give(id);
+  expect(processes).toHaveLength(5);
+  give("e");
+  expect(processes).toHaveLength(8);
+});
+
+test("ends the process of a session with the session, and gives it no other one", async () => {
+  const { clock, pool, processes, give, loadAll, numbers } = isolatedPool(2);
   const slot = give("a");
+  await clock.advance(1000);
   loadAll();
   expect(numbers()).toMatchObject({ warm: 2, busy: 1 });
   const used = processes.find((child) => child.slots("run").includes(slot?.id ?? ""));
