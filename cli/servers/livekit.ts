@@ -32,6 +32,9 @@ export const livekitConfig = (layout: LiveKitLayout, ports: { udp: number; tcp: 
     tcp_port: ports.tcp,
     node_ip: "127.0.0.1",
     use_external_ip: false,
+    // By default, media would arrive at the other network interfaces only. Joins then took up to 100 ms longer.
+    enable_loopback_candidate: true,
+    ips: { includes: ["127.0.0.1/32"] },
   },
   keys: { [layout.key.apiKey]: layout.key.apiSecret },
   logging: { level: layout.logLevel ?? "warn", pion_level: "error", json: true },
