@@ -5,8 +5,10 @@ import { roomEvents, serviceHeartbeats } from "../../libs/contracts/streams.ts";
 import { HEARTBEAT_MS } from "../../libs/fleet/heartbeat.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { livekitServer } from "../servers/binary-specs.ts";
 import { type CallFacts, callEachOther } from "./call-each-other.ts";
 import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
+import { livekitVersion } from "./livekit-version.ts";
 import type { Sources } from "./sources.ts";
 
 export type LiveKitSeen =
@@ -19,6 +21,8 @@ export type LiveKitSeen =
       readonly answers: boolean;
       readonly refusal: string | undefined;
       readonly rooms: number;
+      /** Undefined if it could not be learnt. */
+      readonly version: string | undefined;
     };
 
 const NAMES = ["LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"] as const;
@@ -41,7 +45,8 @@ export const livekitCheck = check({
       (rooms) => ({ refusal: undefined, rooms: rooms.length }),
       (error: unknown) => ({ refusal: messageOf((error as Error).cause ?? error), rooms: 0 }),
     );
-    return { kind: "asked", url: livekit.url, answers, ...list };
+    const version = list.refusal === undefined ? await versionOf(livekit, signal) : undefined;
+    return { kind: "asked", url: livekit.url, answers, ...list, version };
   },
   judge(seen: LiveKitSeen): Finding[] {
     switch (seen.kind) {
@@ -62,6 +67,18 @@ export const livekitCheck = check({
   },
 });
 
+async function versionOf({ rooms, tokens, url }: LiveKit, signal: AbortSignal): Promise<string | undefined> {
+  const room = newRoom();
+  try {
+    await rooms.create(room, ROOM);
+    return await livekitVersion(url, await tokens.forUser({ room, identity: "doctor", ttlS: 60 }), signal);
+  } catch {
+    return undefined;
+  } finally {
+    await rooms.delete(room).catch(() => {});
+  }
+}
+
 function askedFinding(seen: Extract<LiveKitSeen, { kind: "asked" }>): Finding {
   if (!seen.answers) {
     return failure(
@@ -69,10 +86,15 @@ function askedFinding(seen: Extract<LiveKitSeen, { kind: "asked" }>): Finding {
       "Start that LiveKit, or set LIVEKIT_URL to the address of a running one.",
     );
   }
-  if (seen.refusal === undefined)
-    return ok(`${seen.url} accepts the key. It has ${seen.rooms} ${seen.rooms === 1 ? "room" : "rooms"}.`);
+  const { refusal, rooms, url, version } = seen;
+  if (refusal === undefined) {
+    const problem = version === undefined ? undefined : livekitServer.problemOf(version);
+    if (problem !== undefined) return warning(`${problem}.`, `Update the livekit-server at ${url}.`);
+    const name = version === undefined ? "LiveKit" : `livekit-server ${version}`;
+    return ok(`${name} at ${url} accepts the key. It has ${rooms} ${rooms === 1 ? "room" : "rooms"}.`);
+  }
   return failure(
-    `LiveKit at ${seen.url} rejects the key: ${seen.refusal}.`,
+    `LiveKit at ${url} rejects the key: ${refusal}.`,
     "Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair of that server's `keys`, and check its clock.",
   );
 }

@@ -1,6 +1,7 @@
 // Checks of this machine: Node.js, process limits, disk space and ports.
 import { readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
+import { z } from "zod";
 import { isOlder } from "../servers/binary-specs.ts";
 import { MAX_FILE_STORE_BYTES } from "../servers/nats.ts";
 import { isPortFree } from "../servers/ports.ts";
@@ -82,18 +83,53 @@ export function limitsOf(text: string): LimitFacts | undefined {
 
 const GIB = 1024 ** 3;
 
+export type DiskFacts =
+  | { readonly kind: "own"; readonly dataDir: string; readonly freeBytes: number }
+  /** NATS runs elsewhere: JetStream's storage on one of its nodes. */
+  | {
+      readonly kind: "other";
+      readonly monitorUrl: string;
+      readonly usedBytes: number;
+      readonly maxBytes: number;
+    }
+  | { readonly kind: "unknown" };
+
+/** The part of /varz about JetStream's storage, in bytes. */
+const Varz = z.object({
+  jetstream: z.object({
+    config: z.object({ max_storage: z.number() }),
+    stats: z.object({ storage: z.number() }),
+  }),
+});
+
 export const diskCheck = check({
   name: "disk",
   title: "space for NATS's data",
   timeoutMs: 10_000,
   todo: "Check that GREENROOM_DATA_DIR is a directory that this user may write to.",
-  observe: async ({ dataDir, isNatsGiven }: Sources) => {
-    if (isNatsGiven) return undefined;
-    const { bavail, bsize } = await statfs(await existing(dataDir));
-    return { dataDir, freeBytes: bavail * bsize };
+  observe: async ({ dataDir, isNatsGiven, monitorUrl }: Sources, signal): Promise<DiskFacts> => {
+    if (!isNatsGiven) {
+      const { bavail, bsize } = await statfs(await existing(dataDir));
+      return { kind: "own", dataDir, freeBytes: bavail * bsize };
+    }
+    if (monitorUrl === undefined) return { kind: "unknown" };
+    const response = await fetch(`${monitorUrl}/varz`, { signal });
+    const { jetstream } = Varz.parse(await response.json());
+    return {
+      kind: "other",
+      monitorUrl,
+      usedBytes: jetstream.stats.storage,
+      maxBytes: jetstream.config.max_storage,
+    };
   },
-  judge(seen: { dataDir: string; freeBytes: number } | undefined) {
-    if (seen === undefined) return [skipped("NATS_URL is set, so NATS's data is not on this machine.")];
+  judge(seen: DiskFacts) {
+    if (seen.kind === "unknown")
+      return [
+        skipped(
+          "NATS is on another machine, and shows its space only on its monitoring port (GREENROOM_NATS_MONITOR_URL).",
+        ),
+      ];
+    if (seen.kind === "other") return [storageFinding(seen)];
     const free = `${(seen.freeBytes / GIB).toFixed(1)} GiB`;
     const todo = `Free some space, or set GREENROOM_DATA_DIR to another disk. NATS needs up to ${MAX_FILE_STORE_BYTES / GIB} GiB, and after the disk was full it stores nothing until a restart.`;
     if (seen.freeBytes < GIB) return [failure(`${seen.dataDir} has ${free} left.`, todo)];
@@ -101,6 +137,19 @@ export const diskCheck = check({
     return [ok(`${free} free at ${seen.dataDir}.`)];
   },
 });
+
+/** A share of the space that leaves time to act, and one that does not. */
+const NEARLY_FULL = 0.8;
+const FULL = 0.95;
+
+function storageFinding({ maxBytes, monitorUrl, usedBytes }: Extract<DiskFacts, { kind: "other" }>): Finding {
+  const share = usedBytes / maxBytes;
+  const message = `JetStream at ${monitorUrl} uses ${(usedBytes / GIB).toFixed(1)} of ${(maxBytes / GIB).toFixed(1)} GiB.`;
+  const todo =
+    "Raise max_file_store in NATS's configuration if its disk has space, or shorten the retention.";
+  if (share > FULL) return failure(message, todo);
+  return share > NEARLY_FULL ? warning(message, todo) : ok(message);
+}
 
 async function existing(dir: string): Promise<string> {
   for (let at = dir; ; at = dirname(at)) {

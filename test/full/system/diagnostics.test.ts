@@ -78,6 +78,7 @@ describe("the doctor", () => {
       expect.arrayContaining([...onNats, ...onLiveKit, "settings", "node", "ports", "agents", "keys"]),
     );
     expect(answer.findingsOf("livekit-audio")).toContain("heard each other's tone");
+    expect(answer.findingsOf("livekit")).toContain("livekit-server 1.");
     expect(await streamNames()).toEqual(streamsBefore);
     expect((await scene.rooms.list()).filter(({ name }) => name.startsWith("doctor-"))).toEqual([]);
     expect((await scene.stack.get("/api/dead-letters")).body.deadLetters).toEqual([]);

@@ -8,7 +8,8 @@ const text = (findings: readonly Finding[]) =>
   findings.map(({ message: description, todo }) => `${description} ${todo ?? ""}`).join("\n");
 
 describe("checks of LiveKit", () => {
-  const answered = { kind: "asked", url: "ws://x", answers: true, refusal: undefined, rooms: 0 } as const;
+  const accepted = { kind: "asked", url: "ws://x", answers: true, refusal: undefined, rooms: 0 } as const;
+  const answered = { ...accepted, version: "1.13.5" };
 
   test("requires an answer, and acceptance of the key", () => {
     expect(levels(livekitCheck.judge(answered))).toEqual(["ok"]);
@@ -19,6 +20,16 @@ describe("checks of LiveKit", () => {
     expect(levels(livekitCheck.judge({ kind: "missing", names: ["LIVEKIT_API_KEY"] }))).toEqual(["failure"]);
     expect(levels(livekitCheck.judge({ kind: "none" }))).toEqual(["skipped"]);
     expect(levels(livekitCheck.judge({ kind: "simulated" }))).toEqual(["skipped"]);
+  });
+
+  test("names the version, and warns of one that is not tested", () => {
+    expect(text(livekitCheck.judge(answered))).toContain("livekit-server 1.13.5 at ws://x accepts the key");
+    expect(text(livekitCheck.judge({ ...answered, version: undefined }))).toContain(
+      "LiveKit at ws://x accepts",
+    );
+    const old = livekitCheck.judge({ ...answered, version: "1.8.4" });
+    expect(levels(old)).toEqual(["warning"]);
+    expect(text(old)).toContain("use 1.13.0 or newer");
   });
 
   test("requires audio in both directions", () => {

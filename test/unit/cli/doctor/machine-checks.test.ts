@@ -39,11 +39,14 @@ describe("checks of the machine", () => {
   });
 
   test("requires free space for NATS's data, if that is on this machine", () => {
-    const free = (freeBytes: number) => levels(diskCheck.judge({ dataDir: "/data", freeBytes }));
+    const free = (freeBytes: number) => levels(diskCheck.judge({ kind: "own", dataDir: "/data", freeBytes }));
     expect(free(2 ** 20)).toEqual(["failure"]);
     expect(free(2 * 2 ** 30)).toEqual(["warning"]);
     expect(free(20 * 2 ** 30)).toEqual(["ok"]);
-    expect(levels(diskCheck.judge(undefined))).toEqual(["skipped"]);
+    expect(levels(diskCheck.judge({ kind: "unknown" }))).toEqual(["skipped"]);
+    const other = { kind: "other", monitorUrl: "http://nats:8222", maxBytes: 100 } as const;
+    const used = (usedBytes: number) => levels(diskCheck.judge({ ...other, usedBytes }));
+    expect([used(80), used(81), used(96)]).toEqual([["ok"], ["warning"], ["failure"]]);
   });
 
   test("requires a port for the gateway, or names its holder", () => {
