@@ -24,11 +24,13 @@ interface SpeechRequest {
   readonly speech: Speech;
 }
 
-/** An answer that calls a tool. */
+/** A call of a tool. An answer may have several. */
 interface ToolCall {
   readonly tool: string;
   readonly arguments: object;
 }
+
+type ChatAnswer = string | ToolCall | readonly ToolCall[];
 
 export interface OpenAiStandIn {
   /** For OPENAI_BASE_URL. */
@@ -38,7 +40,7 @@ export interface OpenAiStandIn {
   /** The number of requests without a valid key. */
   refused(): number;
   /** Sets the function that computes the model's answers. */
-  answerWith(answer: (messages: readonly ChatMessage[]) => string | ToolCall): void;
+  answerWith(answer: (messages: readonly ChatMessage[]) => ChatAnswer): void;
   close(): Promise<void>;
 }
 
@@ -73,7 +75,7 @@ class StandIn implements OpenAiStandIn {
   readonly speeches: SpeechRequest[] = [];
   readonly #spoken: string[] = [];
   #refused = 0;
-  #answer: (messages: readonly ChatMessage[]) => string | ToolCall = (messages) =>
+  #answer: (messages: readonly ChatMessage[]) => ChatAnswer = (messages) =>
     `You said: ${lastOf(messages, "user") ?? "nothing"}.`;
   readonly #server = createServer((request, response) => {
     this.#handle(request, response).catch((error: unknown) => {
@@ -92,7 +94,7 @@ class StandIn implements OpenAiStandIn {
 
   refused = (): number => this.#refused;
 
-  answerWith(answer: (messages: readonly ChatMessage[]) => string | ToolCall): void {
+  answerWith(answer: (messages: readonly ChatMessage[]) => ChatAnswer): void {
     this.#answer = answer;
   }
 
@@ -171,13 +173,16 @@ class StandIn implements OpenAiStandIn {
 }
 
 /** Splits an answer like OpenAI does: a text into words, a tool call into its name and its arguments. */
-function deltasOf(answer: string | ToolCall, id: string): object[] {
+function deltasOf(answer: ChatAnswer, id: string): object[] {
   if (typeof answer === "string") return answer.split(/(?= )/).map((content) => ({ content }));
-  const part = (call: object) => ({ tool_calls: [{ index: 0, ...call }] });
-  return [
-    part({ id, type: "function", function: { name: answer.tool, arguments: "" } }),
-    part({ function: { arguments: JSON.stringify(answer.arguments) } }),
-  ];
+  const calls = "tool" in answer ? [answer] : answer;
+  return calls.flatMap(({ tool, arguments: given }, index) => {
+    const part = (call: object) => ({ tool_calls: [{ index, ...call }] });
+    return [
+      part({ id: `${id}_${index}`, type: "function", function: { name: tool, arguments: "" } }),
+      part({ function: { arguments: JSON.stringify(given) } }),
+    ];
+  });
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a request's body.

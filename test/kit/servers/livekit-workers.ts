@@ -30,8 +30,14 @@ export class LiveKitWorker {
    * Starts a worker and waits until it has registered with LiveKit.
    * @param agentFile an ordinary agent file
    * @param agentName the name under which the worker registers; absent for a file that starts its own worker
+   * @param env further variables
    */
-  static async start(livekit: TestLiveKit, agentFile: string, agentName?: string): Promise<LiveKitWorker> {
+  static async start(
+    livekit: TestLiveKit,
+    agentFile: string,
+    agentName?: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<LiveKitWorker> {
     // In development mode, a worker has no limit of its load. Its agent file sets `loadFunc`, because LiveKit's
     // server still gives no job to a worker that reports a load of 1.
     const command = agentName === undefined ? [agentFile, "dev"] : [main, "start"];
@@ -39,6 +45,7 @@ export class LiveKitWorker {
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       env: {
+        ...env,
         PATH: process.env.PATH,
         HOME: process.env.HOME,
         LIVEKIT_URL: livekit.url,
