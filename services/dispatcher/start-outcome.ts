@@ -25,7 +25,8 @@ export class StartOutcome {
     if (next.failures === record.failures) return next;
     const reason = next.history.at(-1)?.reason ?? event.type;
     this.#count = () => this.#circuitBreaker.failed(record, reason);
-    if (!isExcusable(record) || !this.#circuitBreaker.isAtFault(host, profile)) return next;
+    const isHostAtFault = this.#circuitBreaker.isAtFault(host, profile) || isCausedByHost(event);
+    if (!isExcusable(record) || !isHostAtFault) return next;
     return reduceSession(record, { type: "host_failed", attempt, host, reason, at: event.at });
   }
 
@@ -34,6 +35,8 @@ export class StartOutcome {
     this.#count = () => {};
   }
 }
+
+const isCausedByHost = (event: Input): boolean => "cause" in event && event.cause === "host";
 
 const isStarting = ({ state }: SessionRecord): boolean => state === "dispatched" || state === "joined";
 

@@ -32,6 +32,9 @@ const early: Record<string, Fault> = {
   "throw for a key": () => {
     throw new Error("OpenAI API key is required, whether as an argument or as $OPENAI_API_KEY");
   },
+  // Nothing listens at this port.
+  "no route": (ctx) =>
+    ctx.room.connect("ws://127.0.0.1:9", ctx.room.token ?? "", { autoSubscribe: true, dynacast: false }),
   "throw TypeError": () => (undefined as unknown as JobContext).room,
   "never join": () => new Promise(() => {}),
   "never ready": async (ctx) => {

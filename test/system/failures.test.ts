@@ -53,6 +53,13 @@ describe("an agent's failure", () => {
     ]);
   });
 
+  test("costs its session no attempt when the host can't reach LiveKit", async () => {
+    const answer = await scene.start({ profile: "troubled", metadata: { fault: "no route" } });
+    const session = await scene.session(answer.sessionId);
+    expect(session).toMatchObject({ state: "ready", attempt: 2, failures: 0 });
+    expect(reasonsOf(session)[0]).toContain("signal failure");
+  });
+
   test("is retried for a TypeError, which a failed fetch throws too", async () => {
     const answer = await scene.start({ profile: "troubled", metadata: { fault: "throw TypeError" } });
     expect(answer).toMatchObject({ attempt: 2 });

@@ -289,8 +289,8 @@ export const SessionEvent = z.discriminatedUnion("type", [
     error: z.string().optional(),
     /** False if a retry would fail with the same error. */
     retryable: z.boolean(),
-    /** Set if the provider failed, not the agent. */
-    cause: z.literal("provider").optional(),
+    /** Set if the provider failed, or the host could not reach LiveKit. Then the agent did not fail. */
+    cause: z.enum(["provider", "host"]).optional(),
   }),
   /** The provider found no agent, or the agent file refused. The session waits for another try, after a pause. */
   z.object({

@@ -231,9 +231,15 @@ export function migrate(context: SessionContext, event: SessionInput, wasReady: 
 export const giveUp = (context: SessionContext, event: SessionInput, reason: EndedReason): SessionContext =>
   ended({ ...context, failures: context.failures + 1 }, event, reason);
 
-/** The end after an error of the agent's code or of its provider. */
+const endedBy = { provider: "provider_error", host: "agent_lost" } as const;
+
+/** The end after an error of the agent's code, of its provider, or of its host. */
 export const failedWithError = (context: SessionContext, event: SessionInput): SessionContext =>
-  giveUp(context, event, "cause" in event && event.cause === "provider" ? "provider_error" : "agent_error");
+  giveUp(
+    context,
+    event,
+    "cause" in event && event.cause !== undefined ? endedBy[event.cause] : "agent_error",
+  );
 
 export function ended(
   context: SessionContext,

@@ -18,7 +18,7 @@ import { type ContextDeps, describeRoom, insideOf, makeContext } from "./job-con
 import { showName } from "./participant.ts";
 import { Readiness, type ReadinessTraits } from "./readiness.ts";
 import { inEntry, ResumeGreeting } from "./resume-greeting.ts";
-import { isRetryable, isSecondSession } from "./retryable.ts";
+import { isRetryable, isSecondSession, isUnreachable } from "./retryable.ts";
 import { TranscriptHold } from "./transcript-hold.ts";
 import { JobUsage } from "./usage.ts";
 
@@ -165,7 +165,7 @@ export class RunningJob {
     const retryable = isRetryable(error);
     this.#end({
       reason: "the agent's code failed",
-      error: { message, retryable },
+      error: { message, retryable, ...(!this.#isJoined && isUnreachable(error) ? { cause: "host" } : {}) },
       sessionGoesOn: retryable,
     });
   }

@@ -27,6 +27,9 @@ function isMissingKey(error: unknown): boolean {
   );
 }
 
+/** The native library's words for a server that it can't reach, or that refuses the connection. */
+export const isUnreachable = (error: unknown): boolean => messageOf(error).includes("signal failure");
+
 /**
  * The class of an error is no evidence: a network error is a TypeError too. LiveKit's own errors have the flag.
  */

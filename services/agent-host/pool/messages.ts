@@ -72,6 +72,8 @@ export interface JobError {
   readonly message: string;
   /** False for an error that the next attempt would repeat. */
   readonly retryable: boolean;
+  /** Set if this host could not reach LiveKit. */
+  readonly cause?: "host";
 }
 
 export type ProcessToHost =

@@ -152,6 +152,7 @@ export class SessionReporter {
         reason,
         ...(error === undefined ? {} : { error: error.message }),
         retryable: error?.retryable ?? true,
+        ...(error?.cause === undefined ? {} : { cause: error.cause }),
       });
     }
     // The agent may report usage until it is closed.

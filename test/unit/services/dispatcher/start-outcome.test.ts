@@ -33,6 +33,17 @@ describe("StartOutcome", () => {
     expect(counted).toEqual(["bad failed: its process died"]);
   });
 
+  test("excuses a host that could not reach LiveKit, also if nothing else is known about it", () => {
+    const { counted, outcome, record, by } = scene({}, []);
+    const error = { reason: "the agent's code failed", error: "signal failure", retryable: true } as const;
+    const next = outcome.reduce(record, { ...by, type: "agent_ended", ...error, cause: "host" });
+    expect(next).toMatchObject({ state: "requested", attempt: 2, failures: 0, avoid: ["bad"] });
+    outcome.count();
+    expect(counted).toHaveLength(1);
+    const other = outcome.reduce(record, { ...by, type: "agent_ended", ...error });
+    expect(other).toMatchObject({ attempt: 2, failures: 1 });
+  });
+
   test("excuses an error that no retry would mend, and the last attempt", () => {
     const { outcome, record, by } = scene({ failures: 2, attempt: 3, maxAttempts: 3 });
     const error = { reason: "it threw", error: "no key", retryable: false };
