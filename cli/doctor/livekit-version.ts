@@ -23,9 +23,13 @@ export function livekitVersion(url: string, token: string, signal: AbortSignal):
   socket.on("error", reject);
   socket.on("close", () => reject(new Error("LiveKit closed the connection")));
   socket.on("message", (data: Buffer) => {
-    const { message } = SignalResponse.fromBinary(data);
-    if (message.case === "join")
-      resolve(message.value.serverInfo?.version || message.value.serverVersion || undefined);
+    try {
+      const { message } = SignalResponse.fromBinary(data);
+      if (message.case === "join")
+        resolve(message.value.serverInfo?.version || message.value.serverVersion || undefined);
+    } catch (error) {
+      reject(error); // Another server answers at this address.
+    }
   });
   return promise.finally(() => socket.terminate());
 }

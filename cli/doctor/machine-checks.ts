@@ -96,17 +96,19 @@ export type DiskFacts =
 
 /** The part of /varz about JetStream's storage, in bytes. */
 const Varz = z.object({
-  jetstream: z.object({
-    config: z.object({ max_storage: z.number() }),
-    stats: z.object({ storage: z.number() }),
-  }),
+  jetstream: z
+    .object({
+      config: z.object({ max_storage: z.number() }).optional(),
+      stats: z.object({ storage: z.number() }).optional(),
+    })
+    .optional(),
 });
 
 export const diskCheck = check({
   name: "disk",
   title: "space for NATS's data",
   timeoutMs: 10_000,
-  todo: "Check that GREENROOM_DATA_DIR is a directory that this user may write to.",
+  todo: "Check that this user may write to GREENROOM_DATA_DIR, or that NATS answers at GREENROOM_NATS_MONITOR_URL.",
   observe: async ({ dataDir, isNatsGiven, monitorUrl }: Sources, signal): Promise<DiskFacts> => {
     if (!isNatsGiven) {
       const { bavail, bsize } = await statfs(await existing(dataDir));
@@ -114,19 +116,15 @@ export const diskCheck = check({
     }
     if (monitorUrl === undefined) return { kind: "unknown" };
     const response = await fetch(`${monitorUrl}/varz`, { signal });
-    const { jetstream } = Varz.parse(await response.json());
-    return {
-      kind: "other",
-      monitorUrl,
-      usedBytes: jetstream.stats.storage,
-      maxBytes: jetstream.config.max_storage,
-    };
+    const { config, stats } = Varz.parse(await response.json()).jetstream ?? {};
+    if (config === undefined || stats === undefined) return { kind: "unknown" };
+    return { kind: "other", monitorUrl, usedBytes: stats.storage, maxBytes: config.max_storage };
   },
   judge(seen: DiskFacts) {
     if (seen.kind === "unknown")
       return [
         skipped(
-          "NATS is on another machine, and shows its space only on its monitoring port (GREENROOM_NATS_MONITOR_URL).",
+          "Unknown. NATS shows the space of its node only on its monitoring port (GREENROOM_NATS_MONITOR_URL), and only with JetStream.",
         ),
       ];
     if (seen.kind === "other") return [storageFinding(seen)];
