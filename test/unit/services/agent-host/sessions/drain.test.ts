@@ -66,6 +66,15 @@ describe("Drain", () => {
     expect(migrations).toEqual(["a", "b", "c"]);
   });
 
+  test("gives no other host's agent to a session whose own agent has ended and still closes", async () => {
+    const { clock, drain, give, migrations, processes } = scene([able("h2", { max: 3, busy: 2 })]);
+    const [slot] = ["a", "b"].map((sessionId) => give(sessionId));
+    processes[0]?.emit({ type: "ended", slot: slot?.id ?? "", reason: "done", lost: false });
+    drain.begin({ deadlineMs: 0, onDeadline: "migrate" });
+    await clock.advance(1000);
+    expect(migrations).toEqual(["b"]);
+  });
+
   test("keeps sessions that no other host could serve", async () => {
     const { clock, drain, give, migrations } = scene([{ ...able("h2"), draining: true }]);
     give("a");
