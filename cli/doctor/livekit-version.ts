@@ -1,5 +1,5 @@
 // Asks LiveKit for its version, which it tells only to participants.
-import { SignalResponse } from "@livekit/protocol";
+import { type ServerInfo, ServerInfo_Edition, SignalResponse } from "@livekit/protocol";
 import { WebSocket } from "ws";
 import { withResolvers } from "../../libs/runtime/with-resolvers.ts";
 
@@ -10,9 +10,15 @@ const QUERY = { protocol: "15", auto_subscribe: "0", sdk: "js" };
 /**
  * Joins a room for a moment, without media.
  * @param token for the room
+ * @returns undefined for LiveKit Cloud, which nobody can update
  * @throws Error if LiveKit does not answer as a participant expects
  */
-export function livekitVersion(url: string, token: string, signal: AbortSignal): Promise<string | undefined> {
+export async function livekitVersion(
+  url: string,
+  token: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  signal.throwIfAborted();
   const query = new URLSearchParams({ ...QUERY, access_token: token });
   const socket = new WebSocket(`${url.replace(/^http/, "ws").replace(/\/$/, "")}/rtc?${query}`, {
     handshakeTimeout: TIMEOUT_MS,
@@ -25,11 +31,13 @@ export function livekitVersion(url: string, token: string, signal: AbortSignal):
   socket.on("message", (data: Buffer) => {
     try {
       const { message } = SignalResponse.fromBinary(data);
-      if (message.case === "join")
-        resolve(message.value.serverInfo?.version || message.value.serverVersion || undefined);
+      if (message.case === "join") resolve(versionOf(message.value.serverInfo));
     } catch (error) {
       reject(error); // Another server answers at this address.
     }
   });
-  return promise.finally(() => socket.terminate());
+  return await promise.finally(() => socket.terminate());
 }
+
+const versionOf = (server: ServerInfo | undefined): string | undefined =>
+  server?.edition === ServerInfo_Edition.Cloud ? undefined : server?.version || undefined;

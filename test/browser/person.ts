@@ -10,8 +10,8 @@ import { endOf, PATIENCE_MS } from "./look.ts";
 const SAME_SPEECH = 0.7;
 /** The minimum share of a speech with a tone. On a busy machine, some steps are lost. */
 const HEARD_SHARE = 0.6;
-/** Fewer steps with a tone may be an overtone of the speech. */
-const TONE_STEPS = 4;
+/** Fewer steps with a tone may be an overtone of the speech, which a late timer repeats. */
+const TONE_STEPS = 20;
 
 export class Person {
   readonly browser: TestBrowser;

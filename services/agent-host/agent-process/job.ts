@@ -165,9 +165,14 @@ export class RunningJob {
     const retryable = isRetryable(error);
     this.#end({
       reason: "the agent's code failed",
-      error: { message, retryable, ...(!this.#isJoined && isUnreachable(error) ? { cause: "host" } : {}) },
+      error: { message, retryable, ...(this.#isUnreachable(error) ? { cause: "host" } : {}) },
       sessionGoesOn: retryable,
     });
+  }
+
+  /** Whether LiveKit could not be reached for the job's own room, which is no fault of the file. */
+  #isUnreachable(error: unknown): boolean {
+    return !this.#isJoined && error === this.#deps.room.connectError && isUnreachable(error);
   }
 
   /** Whether the AgentSession closes because its user has left. Some model plugins throw at that moment. */

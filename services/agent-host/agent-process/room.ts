@@ -40,6 +40,8 @@ export class JobRoom extends Room {
   onConnected: (() => void) | undefined;
   /** Called once the room is connected again, with the options of the agent's own `connect`. */
   onReconnected: (() => void) | undefined;
+  /** Why the last connection could not be made. */
+  connectError: unknown;
   #isReconnecting = false;
   /** Whether the room was left, also while it was connecting. */
   #isLeft = false;
@@ -98,7 +100,12 @@ export class JobRoom extends Room {
   override async connect(url: string, token: string, options?: RoomOptions): Promise<void> {
     if (!this.isConnected) {
       this.#isLeft = false;
-      await super.connect(url, token, options);
+      try {
+        await super.connect(url, token, options);
+      } catch (error) {
+        this.connectError = error;
+        throw error;
+      }
       if (this.#isLeft) await this.disconnect();
       else this.onConnected?.();
     } else if (needsOwnConnection(options)) {

@@ -41,7 +41,7 @@ export interface Look {
   readonly limits: Limits;
   /** How long agents of this profile took to join lately; undefined if none has joined. */
   readonly usualJoinMs?: number | undefined;
-  /** The other sessions whose agents of this profile are about to join; a burst makes workers slow. */
+  /** The most other sessions that awaited agents of this profile during this launch; a burst makes workers slow. */
   readonly othersJoining?: number;
   readonly nowMs: number;
   /** ISO time, for people. */
@@ -66,10 +66,10 @@ const TAKEN_MS = 2000;
 /** An agent that takes this many times as long as usual is late. */
 const LATE = 2;
 /**
- * The time for the agent of a repeated request: LiveKit's own workers warn of an entry that has not connected by then.
- * LiveKit's server tells nobody that a worker's job has failed, so an entry that raises before it connects looks the same.
+ * The least time for the agent of a repeated request: LiveKit's own workers warn of an entry that has not connected by
+ * then. LiveKit's server tells nobody that a worker's job has failed. An entry that raises before it connects looks the same.
  */
-export const JOIN_MS = 10_000;
+const JOIN_MS = 10_000;
 /** LiveKit sometimes lists a job only after 5 s, so no request needs longer to be taken. */
 const LISTED_MS = 7000;
 export const LATE_REASON = "a worker took the job, and its agent did not join";
@@ -230,7 +230,7 @@ function lossReason({ identity, room }: LaunchRecord, observation: Observation):
 
 /** A refusal is final for this attempt. A request that nobody takes, or whose agent is late, is repeated. */
 function refusalOf(look: Look): SessionEvent | undefined {
-  const { memory, nowMs, observation, launch, limits, othersJoining = 0, usualJoinMs = 0 } = look;
+  const { memory, nowMs, observation, launch, limits, record, othersJoining = 0, usualJoinMs = 0 } = look;
   const declined = (reason: string, pauseMs: number): SessionEvent => ({
     ...byHost(look),
     type: "provider_declined",
@@ -250,7 +250,8 @@ function refusalOf(look: Look): SessionEvent | undefined {
   const reason = `${LATE_REASON} for ${(takenMs / 1000).toFixed(1)} s`;
   if (!wasLateBefore(look))
     return takenMs < Math.max(TAKEN_MS, LATE * usualJoinMs) ? undefined : declined(reason, 0);
-  if (takenMs < Math.max(JOIN_MS * (1 + othersJoining), 2 * LATE * usualJoinMs)) return undefined;
+  const forOneMs = Math.max(JOIN_MS, record.deadlineMs.dispatched);
+  if (takenMs < Math.max(forOneMs * (1 + othersJoining), 2 * LATE * usualJoinMs)) return undefined;
   const error = `${reason}; its entry may have failed before it connected, as the worker's log shows`;
   return endedBy(look, { is: "ended", reason, error, cause: "provider" });
 }

@@ -19,7 +19,7 @@ import { isoNow } from "../../../libs/runtime/clock.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { LaunchHandle, LaunchOrder, ProviderDriver } from "../drivers/driver.ts";
 import { callAtItsEnd, callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
-import { eventsFor, firstMemory, JOIN_MS, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
+import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
 
 export interface LaunchDeps extends ServiceDeps {
   readonly sessions: SessionView;
@@ -34,6 +34,7 @@ export interface LaunchDeps extends ServiceDeps {
 /** An event that changed nothing is published again after this time. */
 const PUBLISH_AGAIN_MS = 2000;
 const READ_AGAIN_MS = 100;
+const COUNT_MS = 1000;
 /** No agent is late before. */
 const LATE_MS = 500;
 const REASON_MAX = 480;
@@ -69,6 +70,8 @@ export class Launch {
   #end: { readonly progress: CallProgress | undefined } | undefined;
   #isFinished = false;
   #usualMs: number | undefined;
+  #mostOthers = 0;
+  #countAtMs = 0;
 
   constructor(deps: LaunchDeps, lease: Lease<LaunchRecord>) {
     this.#deps = deps;
@@ -186,7 +189,7 @@ export class Launch {
     const nowMs = clock.monotonic();
     const isAgent = isExternal(launch.provider);
     const usualJoinMs = session.state === "dispatched" ? this.#usualJoinMs(session) : undefined;
-    const othersJoining = this.#othersJoining(session, nowMs);
+    const othersJoining = this.#mostOthersJoining(session, nowMs);
     const found = { launch, record: session, observation, memory: this.#memory };
     const look = { ...found, limits, nowMs, usualJoinMs, othersJoining };
     const decision = (isAgent ? eventsFor : callEventsFor)({ ...look, at: isoNow(clock) });
@@ -218,13 +221,17 @@ export class Launch {
     return this.#usualMs;
   }
 
-  /** Counted only when it matters: for an agent that is late. */
-  #othersJoining({ profile, provider, sessionId }: SessionRecord, nowMs: number): number {
-    if (nowMs - (this.#memory.takenSinceMs ?? nowMs) < JOIN_MS) return 0;
-    const isOther = ({ record }: { readonly record: SessionRecord }) =>
+  /** Counted once a second, while a worker has the job and its agent is not there. */
+  #mostOthersJoining({ profile, provider, sessionId }: SessionRecord, nowMs: number): number {
+    if (this.#memory.takenSinceMs === undefined || nowMs < this.#countAtMs) return this.#mostOthers;
+    this.#countAtMs = nowMs + COUNT_MS;
+    const isOther = (record: SessionRecord) =>
       record.state === "dispatched" && record.profile === profile && record.provider === provider;
-    return this.#deps.sessions.all().filter((one) => isOther(one) && one.record.sessionId !== sessionId)
-      .length;
+    const others = this.#deps.sessions
+      .all()
+      .filter(({ record }) => isOther(record) && record.sessionId !== sessionId);
+    this.#mostOthers = Math.max(this.#mostOthers, others.length);
+    return this.#mostOthers;
   }
 
   /**

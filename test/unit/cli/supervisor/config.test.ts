@@ -108,7 +108,7 @@ test("configures LiveKit on loopback, media included, with a key that signs its 
   expect(livekitConfig(layout, { udp: 1, tcp: 2 })).toMatchObject({
     port: 7880,
     bind_addresses: ["127.0.0.1"],
-    rtc: { udp_port: 1, tcp_port: 2, node_ip: "127.0.0.1", ips: { includes: ["127.0.0.1/32"] } },
+    rtc: { udp_port: 1, tcp_port: 2, node_ip: "127.0.0.1", enable_loopback_candidate: true },
     keys: { APIkey: key.apiSecret },
     webhook: { api_key: "APIkey", urls: ["http://127.0.0.1:8080/hook"] },
   });

@@ -258,6 +258,9 @@ describe("eventsFor > a refused or late agent", () => {
     expect(slow.map(typesOf).findIndex((types) => types.includes("agent_ended"))).toBe(16);
     const inBurst = looks(many(25), { record, othersJoining: 1 });
     expect(inBurst.map(typesOf).findIndex((types) => types.includes("agent_ended"))).toBe(20);
+    const patient = { ...record, deadlineMs: { ...record.deadlineMs, dispatched: 15_000 } };
+    const allowed = looks(many(20), { record: patient });
+    expect(allowed.map(typesOf).findIndex((types) => types.includes("agent_ended"))).toBe(15);
   });
 
   test("declines for lateness once, until an agent was ready", () => {
