@@ -41,6 +41,6 @@ export default defineAgent({
     });
     await session.start({ agent, room: ctx.room, outputOptions: { audioEnabled: false } });
     await ctx.connect();
-    await show({ serves: "front desk" });
+    await show({ serves: "the front desk" });
   },
 });
