@@ -1,5 +1,4 @@
 // Checks of agent files and of their keys. Each file is loaded in an agent process, exactly like on a host.
-import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
@@ -7,7 +6,7 @@ import { silentLog } from "../../libs/runtime/log.ts";
 import { findProfiles, type ProfileFile } from "../../services/agent-host/pool/find-profiles.ts";
 import { launchAgentProcess } from "../../services/agent-host/pool/supervised-process.ts";
 import { check, type Finding, failure, note, ok, skipped, warning } from "./check.ts";
-import { type ModuleVariable, moduleVariables } from "./module-state.ts";
+import { type SharedVariable, sharedVariables } from "./module-state.ts";
 import { type KeyFacts, providersIn, tryKey } from "./provider-keys.ts";
 import type { Sources } from "./sources.ts";
 
@@ -16,8 +15,8 @@ export type AgentFacts = { readonly profile: string; readonly file: string } & (
       readonly outcome: "warm";
       readonly tookMs: number;
       readonly poolFaults: readonly string[];
-      /** Variables of the file that its sessions share. */
-      readonly sharedVariables: readonly ModuleVariable[];
+      /** Variables of the file and its project that its sessions share. */
+      readonly sharedVariables: readonly SharedVariable[];
     }
   | { readonly outcome: "failed"; readonly reason: string }
   | { readonly outcome: "disabled"; readonly reason: string; readonly isUsed?: boolean }
@@ -95,10 +94,10 @@ function agentFindings(agent: AgentFacts): Finding[] {
 
 function sharedFindings(agent: Extract<AgentFacts, { outcome: "warm" }>): Finding[] {
   if (agent.sharedVariables.length === 0) return [];
-  const names = agent.sharedVariables.map(({ name, line }) => `${name} (line ${line})`).join(", ");
+  const names = agent.sharedVariables.map(({ file, name, line }) => `${name} (${file}:${line})`).join(", ");
   return [
     warning(
-      `${agent.profile} has shared isolation, and variables in its module: ${names}. All its sessions share them.`,
+      `${agent.profile} has shared isolation, and variables in its modules: ${names}. All its sessions share them.`,
       'If they hold data of a session, set isolation to "module" or "process" in the pool export.',
     ),
   ];
@@ -153,8 +152,11 @@ function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise
             link.send({ type: "warm", slot: "doctor" });
           } else if (message.type === "warm") {
             const tookMs = performance.now() - began;
-            const sharedVariables = isShared ? moduleVariables(readFileSync(file, "utf8")) : [];
-            end({ profile, file, outcome: "warm", tookMs, poolFaults, sharedVariables });
+            const warm = { profile, file, outcome: "warm", tookMs, poolFaults } as const;
+            (isShared ? sharedVariables(file) : Promise.resolve([])).then(
+              (variables) => end({ ...warm, sharedVariables: variables }),
+              (error: unknown) => failed(messageOf(error)),
+            );
           } else if (message.type === "disabled")
             end({ profile, file, outcome: "disabled", reason: message.reason });
           else if (message.type === "no_agent") end({ profile, file, outcome: "no agent" });

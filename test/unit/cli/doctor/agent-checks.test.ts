@@ -29,11 +29,11 @@ describe("checks of agent files and keys", () => {
 
   test("warns of variables that sessions share, and of a file without an agent", () => {
     const file = { profile: "a", file: "/a.ts" };
-    const sharedVariables = [{ name: "account", line: 3 }];
+    const sharedVariables = [{ name: "account", line: 3, file: "state.ts" }];
     const warm = { ...file, outcome: "warm", tookMs: 5, poolFaults: [], sharedVariables } as const;
     const findings = agentsCheck.judge({ folder: "agents", agents: [warm] });
     expect(levels(findings)).toEqual(["ok", "warning"]);
-    expect(findings[1]?.message).toContain("account (line 3)");
+    expect(findings[1]?.message).toContain("account (state.ts:3)");
     const none = { ...file, outcome: "no agent" } as const;
     expect(levels(agentsCheck.judge({ folder: "agents", agents: [none] }))).toEqual(["warning"]);
   });
