@@ -86,6 +86,9 @@ export interface PoolScene {
   numbers(): { warm: number; hot: number; warming: number; busy: number };
 }
 
+/** The number of sessions after which a pool replaces a process. */
+export const SESSIONS_MAX = 20;
+
 /** A pool whose first agent process is starting; a test lets it load the file. */
 export function poolScene(
   target: Partial<PoolSettings> = {},
@@ -105,7 +108,7 @@ export function poolScene(
     launch,
     limiter: new SpawnLimiter(4),
     loadLimiter: new SpawnLimiter(concurrentLoads),
-    maxSessionsPerProcess: 1000,
+    maxSessionsPerProcess: SESSIONS_MAX,
     newId: () => `id-${++ids}`,
     pingMs: 1000,
     timeoutMs: 3000,

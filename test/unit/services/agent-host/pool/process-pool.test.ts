@@ -1,6 +1,6 @@
 // Agent processes of a pool with process isolation, and the turns in which processes load their files.
 import { expect, test } from "vitest";
-import { load, poolScene } from "../../../../kit/fakes/scripted-processes.ts";
+import { load, poolScene, readyPool, SESSIONS_MAX } from "../../../../kit/fakes/scripted-processes.ts";
 
 /** A pool with process isolation whose processes have all loaded the file. */
 function isolatedPool(min: number) {
@@ -56,6 +56,28 @@ test("ends the process of a session with the session, and gives it no other one"
   loadAll();
   expect(pool.profile()).toMatchObject({ warm: 2, busy: 0 });
   expect(processes).toHaveLength(3);
+});
+
+test("replaces a shared process that has served its number of sessions, once the running ones are over", async () => {
+  const scene = readyPool({ min: 2 });
+  const { clock, give, processes, warmUp } = scene;
+  const first = processes[0];
+  const end = (slot: string) => {
+    first?.emit({ type: "ended", slot, reason: "done", lost: false });
+    first?.emit({ type: "closed", slot });
+    warmUp();
+  };
+  const last = give("last")?.id ?? "";
+  for (let served = 1; served < SESSIONS_MAX - 1; served++) end(give(`session-${served}`)?.id ?? "");
+  await clock.advance(3000);
+  expect(processes).toHaveLength(1);
+  end(give("one more")?.id ?? "");
+  await clock.advance(3000);
+  expect(processes).toHaveLength(2);
+  for (const slot of first?.slots("release") ?? []) first?.emit({ type: "closed", slot });
+  expect(first?.isKilled).toBe(false);
+  end(last);
+  expect(first?.isKilled).toBe(true);
 });
 
 test("loads one file after another, and goes on after a few seconds if a file waits for longer", async () => {
