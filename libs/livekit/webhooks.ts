@@ -19,7 +19,7 @@ export interface Arrival {
 interface RoomWebhook {
   readonly event: RoomEvent;
   readonly arrival?: Arrival;
-  /** The identity of a human participant who has left the room. */
+  /** The identity of a human participant who has left the room, or whose connection has failed. */
   readonly leaver?: string;
 }
 
@@ -31,6 +31,9 @@ export interface Webhooks {
    */
   receive(body: string, authorization: string | undefined): Promise<RoomWebhook | undefined>;
 }
+
+/** LiveKit's name for the end of a participant who leaves before the connection is complete is the second one. */
+const LEFT = new Set<string>(["participant_left", "participant_connection_aborted"]);
 
 export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): Webhooks {
   const receiver = new WebhookReceiver(livekit.apiKey, livekit.apiSecret);
@@ -58,7 +61,7 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
       };
       const { participant } = event;
       if (participant === undefined || !isPerson(participant)) return { event: roomEvent };
-      if (event.event === "participant_left") return { event: roomEvent, leaver: participant.identity };
+      if (LEFT.has(event.event)) return { event: roomEvent, leaver: participant.identity };
       if (event.event !== "participant_joined") return { event: roomEvent };
       const { name, attributes } = participant;
       return {
