@@ -9,11 +9,11 @@ import { plants } from "./plants.ts";
 
 const PATH = fileURLToPath(new URL("seeds.json", import.meta.url));
 
-/** Most bugs are found within ten worlds. The rarest needs a race between a takeover and a write, once in 300 worlds. */
+/** Most bugs are found within ten worlds. The rarest needs a race between a takeover and a write, once in 800 worlds. */
 export const searched = {
   small: seedsFrom(FIRST_SMALL_SEED + 1, 400),
   large: seedsFrom(1, 200),
-  connected: seedsFrom(FIRST_CONNECTED_SEED, 800),
+  connected: seedsFrom(FIRST_CONNECTED_SEED, 2000),
   calling: seedsFrom(FIRST_CALLING_SEED, 400),
 };
 
