@@ -32,8 +32,8 @@ export const livekitConfig = (layout: LiveKitLayout, ports: { udp: number; tcp: 
     tcp_port: ports.tcp,
     node_ip: "127.0.0.1",
     use_external_ip: false,
-    // Without it, media arrives at the other network interfaces only, and joins take up to 100 ms longer. The others
-    // stay, because Firefox connects to no loopback address that it is offered.
+    // By default LiveKit receives no media on loopback, and each join loses up to 100 ms to retries.
+    // LiveKit still uses the other network interfaces, because Firefox does not connect to loopback addresses.
     enable_loopback_candidate: true,
   },
   keys: { [layout.key.apiKey]: layout.key.apiSecret },

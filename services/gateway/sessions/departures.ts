@@ -1,8 +1,7 @@
 // Ends the session of a user who has left the room before the agent has seen anybody.
-import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { isPerson } from "../../../libs/livekit/rooms.ts";
-import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
+import { requestEnd } from "./end-session.ts";
 import { liveSessionIn } from "./ensure-session.ts";
 import type { PublicSession } from "./public-session.ts";
 
@@ -28,14 +27,7 @@ export async function handleDeparture(gateway: Gateway, room: string, identity: 
   const present = (await gateway.livekit?.rooms.participants(room)) ?? [];
   if (present.some(isPerson)) return;
   gateway.log.info({ room, sessionId }, "ending the session of a user who left before the agent saw them");
-  await gateway.bus.streams.publish(sessionEvents, {
-    type: "end_requested",
-    tenant: gateway.tenant,
-    sessionId,
-    at: isoNow(gateway.clock),
-    endedReason: "completed",
-    reason: "user left",
-  });
+  await requestEnd(gateway, sessionId, { reason: "user left" });
 }
 
 /**

@@ -30,6 +30,18 @@ export function endSessionRoute(app: Routes, gateway: Gateway): void {
   );
 }
 
+/** @throws GreenroomError storage_full, storage_unavailable */
+export async function requestEnd(
+  { bus, clock, tenant }: Gateway,
+  sessionId: string,
+  cause: { readonly reason: string; readonly deleteRoom?: true },
+): Promise<void> {
+  await bus.streams.publish(sessionEvents, {
+    ...{ type: "end_requested", tenant, sessionId, at: isoNow(clock), endedReason: "completed" },
+    ...cause,
+  });
+}
+
 /** @throws GreenroomError not_found, storage_full, storage_unavailable */
 export async function endSession(
   gateway: Gateway,
@@ -38,12 +50,7 @@ export async function endSession(
 ): Promise<EndAnswer> {
   let { record } = await requireSession(gateway, sessionId);
   if (record.state !== "ended") {
-    await gateway.bus.streams.publish(sessionEvents, {
-      type: "end_requested",
-      tenant: gateway.tenant,
-      sessionId,
-      at: isoNow(gateway.clock),
-      endedReason: "completed",
+    await requestEnd(gateway, sessionId, {
       reason: "ended by the API",
       ...(deleteRoom ? { deleteRoom } : {}),
     });
