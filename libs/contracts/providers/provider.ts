@@ -115,4 +115,4 @@ export const LaunchRecord = z.object({
 export type LaunchRecord = z.infer<typeof LaunchRecord>;
 
 /** Why a session waits for a worker of LiveKit's. Health recognizes a provider without workers by it. */
-export const NO_WORKER = "no worker of LiveKit's took the dispatch";
+export const NO_WORKER = "LiveKit listed no worker for the dispatch";

@@ -93,10 +93,10 @@ describe("a session of LiveKit's workers", () => {
     expect(session).toMatchObject({ endedReason: "no_capacity", fault: "platform", failures: 0 });
     expect(session.attempt).toBeGreaterThan(1);
     const reasons = session.history.map(({ reason }: Json) => reason ?? "");
-    expect(reasons).toContainEqual(expect.stringMatching(/^no worker of LiveKit's took the dispatch for \d/));
-    expect(reasons.at(-1)).toMatch(
-      /^no agent of nobody was free for .*; before: no worker of LiveKit's took/,
+    expect(reasons).toContainEqual(
+      expect.stringMatching(/^LiveKit listed no worker for the dispatch for \d/),
     );
+    expect(reasons.at(-1)).toMatch(/^no agent of nobody was free for .*; before: LiveKit listed no worker/);
     await until(async () => (await roomOf()) === undefined, {
       timeoutMs: PATIENCE_MS,
       what: "LiveKit has deleted the room",
@@ -139,8 +139,12 @@ describe("a session of LiveKit's workers", () => {
     const session = await scene.session(started.sessionId);
     expect(session).toMatchObject({ state: "ready", failures: 0 });
     expect(session.attempt).toBeGreaterThan(1);
-    const late = session.history.find(({ reason }: Json) => reason?.startsWith("a worker took the job"));
-    expect(late?.reason).toMatch(/did not join for \d/);
+    // LiveKit may list a job only after 5 s. Until then the job of a dead process looks like one that nobody took.
+    const [, , repeated] = session.history;
+    expect(repeated).toMatchObject({ state: "requested", attempt: 2 });
+    expect(repeated.reason).toMatch(
+      /^(a worker took the job, and its agent did not join|LiveKit listed no worker .*) for \d/,
+    );
     await scene.end(started.sessionId);
   });
 
@@ -166,8 +170,14 @@ describe("a session of LiveKit's workers", () => {
       expect(ready.length + failed.length).toBe(PARALLEL);
       expect(ready.length, JSON.stringify(failed)).toBeGreaterThan(0);
       for (const { room, sessionId } of ready) {
-        const agents = await agentsIn(room);
-        expect(agents.length, room).toBeLessThanOrEqual(1);
+        // A worker keeps the job of a deleted dispatch. Its agent is removed when LiveKit reports that it has joined.
+        const agents = await until(
+          async () => {
+            const present = await agentsIn(room);
+            return present.length > 1 ? undefined : present;
+          },
+          { timeoutMs: PATIENCE_MS, what: `at most one agent is in ${room}` },
+        );
         // An agent of a busy worker may leave while the other sessions start. Its session ends with that.
         if (agents.length === 0) expect((await scene.ended(sessionId)).endedReason, room).toBeDefined();
       }
