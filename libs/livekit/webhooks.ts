@@ -32,8 +32,8 @@ export interface Webhooks {
   receive(body: string, authorization: string | undefined): Promise<RoomWebhook | undefined>;
 }
 
-/** LiveKit's name for the end of a participant who leaves before the connection is complete is the second one. */
-const LEFT = new Set<string>(["participant_left", "participant_connection_aborted"]);
+/** The events after which a participant is gone. The second one means that the connection was not complete yet. */
+export const LEFT = new Set<string>(["participant_left", "participant_connection_aborted"]);
 
 export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): Webhooks {
   const receiver = new WebhookReceiver(livekit.apiKey, livekit.apiSecret);

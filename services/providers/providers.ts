@@ -51,9 +51,7 @@ export async function startProviders(deps: ProvidersDeps): Promise<{ stop(): Pro
   );
   const calls = new CallStarter({ sessions, manager, log });
   const takeover = await watchLaunches({ bus, clock, log, instance, providers, liveness, manager });
-  const stopHints = await bus.core.subscribe(roomEvents, ({ event, room, identity, reason }) =>
-    manager.hint(room, identity, leftInOrder(event, reason)),
-  );
+  const stopHints = await bus.core.subscribe(roomEvents, (event) => manager.hint(event));
   const every = (ms: number, doing: string, work: () => Promise<void> | void) =>
     repeat(clock, ms, work, (error) => log.warn({ error, retrying: true }, `failed to ${doing}`));
   const stopBeginning = [
@@ -88,12 +86,4 @@ export async function startProviders(deps: ProvidersDeps): Promise<{ stop(): Pro
       if (deps.sessions === undefined) await sessions.stop();
     },
   };
-}
-
-/** The reason for an orderly leave, when LiveKit's webhook tells it from a loss. */
-export function leftInOrder(event: string, reason: string | undefined): string | undefined {
-  if (event === "room_finished") return "its room was closed";
-  if (event === "participant_left" && reason === "CLIENT_INITIATED")
-    return "the agent left the room by itself";
-  return undefined;
 }

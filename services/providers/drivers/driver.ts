@@ -75,6 +75,8 @@ export interface Present extends LaunchHandle {
   readonly users?: number;
   /** Set when the agent is listed and no longer answers, although it did before. */
   readonly isSilent?: true;
+  /** Set when the agent talks through LiveKit's AgentSession, which closes when its user hangs up. */
+  readonly hasAgentSession?: true;
 }
 
 export interface ProviderDriver {

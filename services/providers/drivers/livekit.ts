@@ -187,15 +187,21 @@ function present(agent: ParticipantInfo, users: number, isSilent: boolean): Pres
       reason: `the agent reported that it has finished: ${ended.slice(0, 200)}`,
       retryable: false,
     };
-  const found: Present = { is: isReady(attributes) ? "ready" : "joined", identity, users };
+  const found: Present = {
+    is: isReady(attributes) ? "ready" : "joined",
+    identity,
+    users,
+    ...(hasAgentSession(attributes) ? { hasAgentSession: true } : {}),
+  };
   return isSilent ? { ...found, isSilent: true } : found;
 }
 
+const hasAgentSession = ({ [AGENT_STATE]: state = "" }: Readonly<Record<string, string>>): boolean =>
+  state !== "" && state !== "initializing";
+
 /** Presence alone is not readiness: the AgentSession has started, or the agent has reported `greenroom.ready`. */
 export function isReady(attributes: Readonly<Record<string, string>>): boolean {
-  const state = attributes[AGENT_STATE];
-  const hasStarted = state !== undefined && state !== "" && state !== "initializing";
-  return hasStarted || (attributes[READY] !== undefined && attributes[READY] !== "");
+  return hasAgentSession(attributes) || (attributes[READY] !== undefined && attributes[READY] !== "");
 }
 
 /** The state of a dispatch whose agent is not in the room. */

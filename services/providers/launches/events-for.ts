@@ -1,4 +1,5 @@
 // Decides which events an observation of a launch calls for, given earlier observations and the session. Pure.
+import type { RoomEvent } from "../../../libs/contracts/fleet/pool.ts";
 import { agentIdentityOf, attemptRefOf } from "../../../libs/contracts/ids.ts";
 import {
   isExternal,
@@ -7,6 +8,7 @@ import {
   providerHostOf,
 } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { LEFT } from "../../../libs/livekit/webhooks.ts";
 import type { Observation, Present } from "../drivers/driver.ts";
 
 /** The results of earlier observations. Times are on the observing process's monotonic clock, in ms. */
@@ -23,6 +25,8 @@ export interface Memory {
   readonly noUsersSinceMs?: number;
   /** LiveKit's hint that the agent hung up by itself, or that its room was closed in order. */
   readonly leftInOrder?: { readonly reason: string; readonly atMs: number };
+  /** The participant who was the last to leave, by LiveKit's report, and whether by hanging up. */
+  readonly leaver?: { readonly identity: string; readonly hungUp: boolean };
 }
 
 export interface Limits {
@@ -79,6 +83,22 @@ const HINT_MS = 5000;
 
 export const firstMemory = (nowMs: number): Memory => ({ sinceMs: nowMs, usersJoined: false });
 
+/** The memory after LiveKit has reported an event in the room of a launch. */
+export function memoryAfterEvent(
+  memory: Memory,
+  launch: LaunchRecord,
+  { event, identity, reason }: RoomEvent,
+  nowMs: number,
+): Memory {
+  const byItself = event === "participant_left" && reason === "CLIENT_INITIATED";
+  if (event === "room_finished")
+    return { ...memory, leftInOrder: { reason: "its room was closed", atMs: nowMs } };
+  if (identity === undefined || !LEFT.has(event)) return memory;
+  if (identity !== launch.identity) return { ...memory, leaver: { identity, hungUp: byItself } };
+  if (!byItself) return memory;
+  return { ...memory, leftInOrder: { reason: "the agent left the room by itself", atMs: nowMs } };
+}
+
 export function eventsFor(look: Look): Decision {
   const memory = memoryAfter(look);
   const launch = launchAfter(look);
@@ -115,7 +135,8 @@ function memoryAfter(look: Look): Memory {
     look.memory;
   const isHintOld = leftInOrder !== undefined && nowMs - leftInOrder.atMs > HINT_MS && missing === undefined;
   const users = isPresent(observation) ? observation.users : undefined;
-  const usersJoined = kept.usersJoined || (users ?? 0) > 0;
+  // A user may come and leave between two observations.
+  const usersJoined = kept.usersJoined || (users ?? 0) > 0 || kept.leaver?.identity === record.user.id;
   return {
     ...kept,
     usersJoined,
@@ -282,10 +303,14 @@ function arrivals(look: Look): SessionEvent[] {
 }
 
 function userEvents(look: Look): SessionEvent[] {
-  const { limits, memory, nowMs, record } = look;
+  const { limits, memory, nowMs, observation, record } = look;
   if (record.state !== "ready" || memory.noUsersSinceMs === undefined) return [];
   if (memory.usersJoined) {
-    return nowMs - memory.noUsersSinceMs < limits.userLeftMs ? [] : [{ ...byHost(look), type: "user_left" }];
+    // The AgentSession of a user who has hung up is closed, so a user who returns would be heard by nobody.
+    const { identity, hungUp = false } = memory.leaver ?? {};
+    const isClosed = hungUp && isPresent(observation) && observation.hasAgentSession === true;
+    const graceMs = isClosed && identity === record.user.id ? 0 : limits.userLeftMs;
+    return nowMs - memory.noUsersSinceMs < graceMs ? [] : [{ ...byHost(look), type: "user_left" }];
   }
   const limitMs = record.deadlineMs.userAbsent;
   const waitedMs = Math.round(nowMs - Math.max(memory.readySinceMs ?? nowMs, memory.noUsersSinceMs));

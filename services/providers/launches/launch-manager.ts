@@ -3,6 +3,7 @@ import type { Seen } from "../../../libs/bus/bucket-view.ts";
 import { Lease } from "../../../libs/bus/lease.ts";
 import { launches } from "../../../libs/contracts/buckets.ts";
 import { messageOf } from "../../../libs/contracts/errors.ts";
+import type { RoomEvent } from "../../../libs/contracts/fleet/pool.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import { Launch, type LaunchDeps, leaseRules, stamped } from "./launch.ts";
 
@@ -104,9 +105,9 @@ export class LaunchManager {
   }
 
   /** See `Launch.hint`. */
-  hint(room: string, identity: string | undefined, leftInOrder: string | undefined): void {
+  hint(event: RoomEvent): void {
     for (const { launch } of this.#managed.values())
-      if (launch.record.room === room) launch.hint(identity, leftInOrder);
+      if (launch.record.room === event.room) launch.hint(event);
   }
 
   /**

@@ -3,6 +3,7 @@ import type { Lease, LeaseRules } from "../../../libs/bus/lease.ts";
 import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
+import type { RoomEvent } from "../../../libs/contracts/fleet/pool.ts";
 import { attemptRefOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   type CallProgress,
@@ -19,7 +20,14 @@ import { isoNow } from "../../../libs/runtime/clock.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { LaunchHandle, LaunchOrder, ProviderDriver } from "../drivers/driver.ts";
 import { callAtItsEnd, callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
-import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
+import {
+  eventsFor,
+  firstMemory,
+  type Limits,
+  type Memory,
+  memoryAfterEvent,
+  nextLookInMs,
+} from "./events-for.ts";
 
 export interface LaunchDeps extends ServiceDeps {
   readonly sessions: SessionView;
@@ -98,18 +106,10 @@ export class Launch {
     this.#nextLookAtMs = this.#deps.clock.monotonic() + inMs;
   }
 
-  /**
-   * Makes the launch due, since its room has changed.
-   * @param leftInOrder the reason, when LiveKit reports an orderly leave of the agent
-   */
-  hint(identity: string | undefined, leftInOrder: string | undefined): void {
+  /** Makes the launch due, since its room has changed. */
+  hint(event: RoomEvent): void {
     this.#isHinted = true;
-    if (leftInOrder === undefined) return;
-    if (identity === undefined || identity === this.record.identity)
-      this.#memory = {
-        ...this.#memory,
-        leftInOrder: { reason: leftInOrder, atMs: this.#deps.clock.monotonic() },
-      };
+    this.#memory = memoryAfterEvent(this.#memory, this.record, event, this.#deps.clock.monotonic());
   }
 
   /** Asks the provider, once, right after the intent was saved. */

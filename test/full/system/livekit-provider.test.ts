@@ -35,6 +35,7 @@ beforeAll(async () => {
       GREENROOM_PROVIDERS: `support=livekit:${NAME}, nobody=livekit`,
       GREENROOM_PROVIDER_POLL_MS: "1000",
       GREENROOM_QUEUE_DEADLINE_MS: "12000",
+      GREENROOM_USER_REJOIN_GRACE_MS: "600000",
       // A worker starts its job processes one after the other, and each takes seconds on a busy machine.
       GREENROOM_COLD_START_GRACE_MS: "100000",
     },
@@ -146,6 +147,17 @@ describe("a session of LiveKit's workers", () => {
       /^(a worker took the job, and its agent did not join|LiveKit listed no worker .*) for \d/,
     );
     await scene.end(started.sessionId);
+  });
+
+  test("ends when its user hangs up, without the time for a return", async () => {
+    const started = await scene.start({ profile: "support" });
+    const visitor = await visit(started);
+    const [agent] = await agentsIn(started.room);
+    expect(agent).toBeDefined();
+    await visitor.leave();
+    const session = await scene.ended(started.sessionId);
+    expect(session).toMatchObject({ endedReason: "completed", fault: "none", failures: 0 });
+    expect(session.history.at(-1).reason).toBe("user left");
   });
 
   test("ends as completed when the agent leaves, without another attempt", async () => {

@@ -10,10 +10,10 @@ import {
   LATE_REASON,
   type Look,
   type Memory,
+  memoryAfterEvent,
   nextLookInMs,
   pauseBefore,
 } from "../../../../../services/providers/launches/events-for.ts";
-import { leftInOrder } from "../../../../../services/providers/providers.ts";
 import { AT, aSession } from "../../../../kit/fixtures/sessions.ts";
 
 const limits = { dispatchTimeoutMs: 4000, userLeftMs: 3000 };
@@ -299,6 +299,7 @@ describe("eventsFor > users", () => {
   const away: Observation = { is: "ready", users: 0 };
   const unknown: Observation = { is: "ready" };
   const record = aRecord("ready", { deadlineMs: { ...aSession("s").deadlineMs, userAbsent: 2000 } });
+  const leave = { event: "participant_left", room: "session-s" };
 
   test("publishes user_left after the grace time, not before", () => {
     const decisions = looks([here, away, away, away, away], { launch, record });
@@ -308,6 +309,29 @@ describe("eventsFor > users", () => {
   test("publishes nothing when a user returns within the grace time", () => {
     const decisions = looks([here, away, away, here, away, away], { launch, record });
     expect(decisions.map(typesOf)).toEqual([[], [], [], [], [], []]);
+  });
+
+  test("publishes user_left at once when the user hangs up on an AgentSession", () => {
+    const memoryOf = (reason: string, identity = record.user.id) =>
+      memoryAfterEvent(firstMemory(0), launch, { ...leave, identity, reason }, 0);
+    const memory = memoryOf("CLIENT_INITIATED");
+    const hasAgentSession = true as const;
+    const left: Observation[] = [
+      { ...here, hasAgentSession },
+      { ...away, hasAgentSession },
+    ];
+    expect(looks(left, { launch, record, memory }).map(typesOf)).toEqual([[], ["user_left"]]);
+    expect(looks([here, away], { launch, record, memory }).flatMap(typesOf)).toEqual([]);
+    for (const other of [memoryOf("SIGNAL_CLOSE"), memoryOf("CLIENT_INITIATED", "somebody-else")])
+      expect(looks(left, { launch, record, memory: other }).flatMap(typesOf)).toEqual([]);
+  });
+
+  test("publishes user_left after the grace time for a user who was in no observation", () => {
+    const aborted = { event: "participant_connection_aborted", room: "session-s", identity: record.user.id };
+    const memory = memoryAfterEvent(firstMemory(0), launch, aborted, 0);
+    const patient = aRecord("ready");
+    const decisions = looks([away, away, away, away], { launch, record: patient, memory });
+    expect(decisions.map(typesOf)).toEqual([[], [], [], ["user_left"]]);
   });
 
   test("treats an unknown number of users as neither gone nor back", () => {
@@ -344,9 +368,18 @@ test("observes often while a launch starts, soon when something is missing, else
 });
 
 test("accepts only the client's own leaving and the end of the room as orderly ends", () => {
-  expect(leftInOrder("participant_left", "CLIENT_INITIATED")).toBe("the agent left the room by itself");
-  expect(leftInOrder("room_finished", undefined)).toBe("its room was closed");
+  const agent = { room: "session-s", identity: "agent-AJ_1" };
+  const launch = aLaunch(agent);
+  const reasonAfter = (event: string, reason?: string) =>
+    memoryAfterEvent(
+      firstMemory(0),
+      launch,
+      { ...agent, event, ...(reason === undefined ? {} : { reason }) },
+      0,
+    ).leftInOrder?.reason;
+  expect(reasonAfter("participant_left", "CLIENT_INITIATED")).toBe("the agent left the room by itself");
+  expect(reasonAfter("room_finished")).toBe("its room was closed");
   for (const reason of [undefined, "SIGNAL_CLOSE", "PARTICIPANT_REMOVED", "CONNECTION_TIMEOUT"])
-    expect(leftInOrder("participant_left", reason), String(reason)).toBeUndefined();
-  expect(leftInOrder("participant_joined", "CLIENT_INITIATED")).toBeUndefined();
+    expect(reasonAfter("participant_left", reason), String(reason)).toBeUndefined();
+  expect(reasonAfter("participant_joined", "CLIENT_INITIATED")).toBeUndefined();
 });
