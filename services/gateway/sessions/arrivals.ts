@@ -129,7 +129,7 @@ const CONTINUES = new Set<EndedReason | undefined>([
   ...(["agent_lost", "agent_error", "provider_error"] as const),
 ]);
 
-const hasLeft = ({ history, state }: PublicSession): boolean =>
+export const hasLeft = ({ history, state }: PublicSession): boolean =>
   state === "ended" && history.at(-1)?.reason === "user left";
 
 const peopleIn = async ({ livekit }: Gateway, room: string): Promise<string[]> =>

@@ -1,16 +1,19 @@
 // Finds people in rooms without a session, whose webhook was lost.
 import { messageOf } from "../../../libs/contracts/errors.ts";
-import { STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
-import { isPerson, type RoomInfo } from "../../../libs/livekit/rooms.ts";
+import { isReservedRoom, STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
+import { isPerson, type ParticipantInfo, type RoomInfo } from "../../../libs/livekit/rooms.ts";
 import type { Arrival } from "../../../libs/livekit/webhooks.ts";
 import { repeat } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
-import { handleArrival, turnAway } from "./arrivals.ts";
+import { handleArrival, hasLeft, turnAway } from "./arrivals.ts";
 import { liveSessionIn } from "./ensure-session.ts";
 import { isInboundUnanswered } from "./inbound-rooms.ts";
 import { findInvitation } from "./invitations.ts";
+import type { PublicSession } from "./public-session.ts";
 
 const SWEEP_MS = 5000;
+/** How far the clocks of LiveKit and of Greenroom's services may differ. */
+const CLOCKS_MS = 5000;
 /** How often a sweep tries to start the session of a person before it removes the person from the room. */
 const TRIES_MAX = 6;
 
@@ -32,12 +35,9 @@ export function sweepRooms(gateway: Gateway): () => void {
   return repeat(clock, SWEEP_MS, look, onError);
 }
 
-/** Remembers rooms by their names and the times of their creation. */
 class Sweep {
   readonly #gateway: Gateway;
-  /** Rooms that had a session. Their people have been served, and only a webhook shows that somebody returns. */
-  readonly #served = new Set<string>();
-  /** The failed starts in each room. */
+  /** The failed starts in each room, by its name and the time of its creation. */
   readonly #failures = new Map<string, number>();
 
   constructor(gateway: Gateway) {
@@ -46,25 +46,28 @@ class Sweep {
 
   forgetOthers(rooms: readonly RoomInfo[]): void {
     const open = new Set(rooms.map(keyOf));
-    for (const key of this.#served) if (!open.has(key)) this.#served.delete(key);
     for (const key of this.#failures.keys()) if (!open.has(key)) this.#failures.delete(key);
   }
 
   async answer(room: RoomInfo): Promise<void> {
     const { name } = room;
     if (room.participants === 0 || name.startsWith(STANDBY_PREFIX)) return;
-    if (liveSessionIn(this.#gateway, name) !== undefined) this.#served.add(keyOf(room));
-    else if (isInboundUnanswered(this.#gateway, room)) await this.#answerPeople(room, true);
-    else if (!this.#served.has(keyOf(room))) await this.#answerPeople(room, false);
+    if (liveSessionIn(this.#gateway, name) !== undefined) return;
+    await this.#answerPeople(room, isInboundUnanswered(this.#gateway, room));
   }
 
   async #answerPeople(room: RoomInfo, isInbound: boolean): Promise<void> {
     const { createdAtS, name } = room;
-    const present = (await this.#gateway.livekit?.rooms.participants(name)) ?? [];
-    for (const { identity, attributes = {} } of present.filter(isPerson)) {
+    const { livekit, sessions, tenant } = this.#gateway;
+    const earlier = sessions.inRoom(tenant, name).at(-1)?.record;
+    const mayReturn = earlier !== undefined && isReservedRoom(name);
+    const present = (await livekit?.rooms.participants(name)) ?? [];
+    for (const person of present.filter(isPerson)) {
+      const { identity, attributes = {} } = person;
       const arrival = { room: name, createdAtS, identity, attributes };
       if (isInbound) return handleArrival(this.#gateway, arrival);
-      if ((await findInvitation(this.#gateway, name, identity)) !== undefined)
+      if (earlier !== undefined && !hasComeAfter(earlier, person)) continue;
+      if (mayReturn || (await findInvitation(this.#gateway, name, identity)) !== undefined)
         await this.#answerInvited(room, arrival);
     }
   }
@@ -79,6 +82,12 @@ class Sweep {
       if (failures + 1 === TRIES_MAX) await turnAway(this.#gateway, arrival, messageOf(error));
     }
   }
+}
+
+/** Whether a person has joined since the end of a session. Others were there before, and go on without its agent. */
+function hasComeAfter(earlier: PublicSession, { identity, joinedAtMs = 0 }: ParticipantInfo): boolean {
+  if (identity === earlier.user.id && hasLeft(earlier)) return true;
+  return joinedAtMs > Date.parse(earlier.history.at(-1)?.at ?? "") + CLOCKS_MS;
 }
 
 const keyOf = ({ createdAtS, name }: RoomInfo): string => `${name} ${createdAtS}`;

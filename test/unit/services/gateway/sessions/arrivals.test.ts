@@ -242,3 +242,23 @@ test("starts the session of an invited user whose webhook was lost, in a sweep",
   await until(() => requests().length > 0, { timeoutMs: 30_000, what: "the room is found" });
   expect(requests()).toMatchObject([{ sessionId: guest.sessionId, room: guest.room }]);
 });
+
+test("starts the session of a returned user whose webhook was lost, in a sweep, and lets others stay", {
+  timeout: 60_000,
+}, async () => {
+  const staying = await invite();
+  await join(staying);
+  const ended = await rig.post(`/api/session/${staying.sessionId}/end`, {});
+  expect(ended.status, JSON.stringify(ended.body)).toBe(200);
+  await isOver(staying.sessionId);
+  rooms().join(staying.room, { identity: staying.identity, isAgent: false, joinedAtMs: Date.now() - 1000 });
+  const returning = await invite();
+  await join(returning);
+  await userLeft(returning.sessionId);
+  await isOver(returning.sessionId);
+  await until(() => requests().length > 2, { timeoutMs: 30_000, what: "the returned user is found" });
+  expect(requests()[2]).toMatchObject({ room: returning.room, user: { id: returning.identity } });
+  expect((await rooms().participants(staying.room)).map(({ identity }) => identity)).toContain(
+    staying.identity,
+  );
+});
