@@ -23,14 +23,15 @@ export interface AgentsFolder {
  *
  * @throws Error if the named folder can't be read, or package.json is invalid
  */
-export async function findAgents(named: string | undefined): Promise<AgentsFolder> {
+export async function findAgents(named: string | undefined, project = "."): Promise<AgentsFolder> {
   if (named !== undefined) return await agentsIn(named);
-  if ((await namedProfiles(".")).length > 0) return await agentsIn(".");
-  for (const folder of USUAL_FOLDERS.filter((each) => existsSync(each))) {
+  if ((await namedProfiles(project)).length > 0) return await agentsIn(project);
+  for (const folder of USUAL_FOLDERS.map((each) => resolve(project, each)).filter(existsSync)) {
     const found = await agentsIn(folder);
     if (found.profiles.length > 0) return found;
   }
-  return { folder: resolve(existsSync("src") ? "src" : "agents"), profiles: [] };
+  const src = resolve(project, "src");
+  return { folder: existsSync(src) ? src : resolve(project, "agents"), profiles: [] };
 }
 
 async function agentsIn(folder: string): Promise<AgentsFolder> {

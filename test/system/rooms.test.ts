@@ -284,6 +284,23 @@ describe("a token of LiveKit's endpoint", () => {
     expect(sessions[0].sessionId).not.toBe(first.sessionId);
   });
 
+  test("gives the place of a tab to a second one with the same token, in the same session", async () => {
+    const one = await tokenOf({ ...named, participant_identity: "cleo" });
+    const first = await join(one);
+    await isGreeted(first);
+    await scene.logged(one.sessionId, "cleo");
+    const second = await join(one);
+    await until(() => first.isOut(), { timeoutMs: PATIENCE_MS, what: "the first tab is disconnected" });
+    await until(() => agentsSeenBy(second).length === 1, {
+      timeoutMs: PATIENCE_MS,
+      what: () => `one agent is in the room; present: ${JSON.stringify(second.others())}`,
+    });
+    expect(second.isOut()).toBe(false);
+    expect(await scene.session(one.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+    await second.leave();
+    expect(await scene.ended(one.sessionId)).toMatchObject({ endedReason: "completed", attempt: 1 });
+  });
+
   test("gives a user who reloads the page at once an agent", async () => {
     const one = await tokenOf({ ...named, participant_identity: "bea" });
     const visitor = await join(one);

@@ -1,6 +1,9 @@
 // Origins of pages that may use the API.
+import Fastify from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
-import { isAllowedOrigin } from "../../../../../services/gateway/http/cors-origins.ts";
+import { type Log, silentLog } from "../../../../../libs/runtime/log.ts";
+import { allowOrigins, isAllowedOrigin } from "../../../../../services/gateway/http/cors-origins.ts";
+import type { Routes } from "../../../../../services/gateway/http/routes.ts";
 import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
 let rig: Rig | undefined;
@@ -37,6 +40,19 @@ describe("allowOrigins", () => {
       "Pages of https://b.example may not use this API. Add the origin to GREENROOM_CORS_ORIGIN.",
     );
   });
+});
+
+it("logs each refused origin once, with the setting that would allow it", async () => {
+  const lines: string[] = [];
+  const app = Fastify() as unknown as Routes;
+  const warn: Log["warn"] = (_fields: unknown, message = "") => lines.push(message);
+  allowOrigins(app, "https://a.example", { ...silentLog, warn });
+  for (const origin of ["https://b.example", "https://a.example", "https://b.example"])
+    await app.inject({ url: "/", headers: { origin } });
+  await app.close();
+  expect(lines).toEqual([
+    "Pages of https://b.example may not use this API. Add the origin to GREENROOM_CORS_ORIGIN.",
+  ]);
 });
 
 describe("isAllowedOrigin", () => {
