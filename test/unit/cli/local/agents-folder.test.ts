@@ -1,4 +1,4 @@
-// Where `greenroom dev` finds the agent files of a project.
+// The search for the agent files of a project.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";

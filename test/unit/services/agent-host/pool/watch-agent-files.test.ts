@@ -1,4 +1,4 @@
-// What counts as a change of agent files.
+// The files whose changes load agents again.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
