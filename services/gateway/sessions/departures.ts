@@ -7,8 +7,6 @@ import type { PublicSession } from "./public-session.ts";
 
 /** The time in which a user may come back, for example with a page that reloads. */
 const UNSEEN_MS = 10_000;
-/** Timers of Node.js may fire a moment early. */
-const EARLY_MS = 100;
 
 /**
  * LiveKit announces a participant without tracks up to three seconds late. An agent therefore never sees a user who leaves
@@ -18,10 +16,8 @@ export async function handleDeparture(gateway: Gateway, room: string, identity: 
   const live = liveSessionIn(gateway, room);
   if (live === undefined || identity !== live.user.id || !mayWait(gateway, live)) return;
   const { sessionId } = live;
-  const since = gateway.clock.monotonic();
   await gateway.subscriptions.until(sessionId, ({ record }) => record.state === "ended", UNSEEN_MS);
-  // A gateway that stops waits no longer.
-  if (gateway.clock.monotonic() - since < UNSEEN_MS - EARLY_MS) return;
+  if (gateway.subscriptions.isStopped) return;
   const now = liveSessionIn(gateway, room);
   if (now?.sessionId !== sessionId || !mayWait(gateway, now)) return;
   const present = (await gateway.livekit?.rooms.participants(room)) ?? [];

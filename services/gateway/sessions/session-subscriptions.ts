@@ -20,6 +20,8 @@ export interface SessionSubscriptions {
   ): Promise<SeenSession | undefined>;
   /** Ends all waits immediately, like a timeout. */
   stop(): void;
+  /** True after `stop`: a wait that ended may have been too short. */
+  readonly isStopped: boolean;
 }
 
 export function createSubscriptions(
@@ -66,6 +68,9 @@ export function createSubscriptions(
       stopped = true;
       stopListening();
       for (const finish of [...waits]) finish();
+    },
+    get isStopped() {
+      return stopped;
     },
   };
 }
