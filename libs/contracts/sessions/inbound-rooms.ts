@@ -32,7 +32,9 @@ export function parseInboundRooms(text: string): InboundRooms {
   return rules;
 }
 
-/** The profile of a room, by the longest matching prefix. */
-export const inboundProfileOf = (rules: InboundRooms, room: string): string | undefined =>
-  rules.filter(({ prefix }) => room.startsWith(prefix)).sort((a, b) => b.prefix.length - a.prefix.length)[0]
-    ?.profile;
+/** The profile of a room, by the longest matching prefix. A short prefix does not match Greenroom's own rooms. */
+export function inboundProfileOf(rules: InboundRooms, room: string): string | undefined {
+  if (isReservedRoom(room)) return undefined;
+  const matching = rules.filter(({ prefix }) => room.startsWith(prefix));
+  return matching.sort((a, b) => b.prefix.length - a.prefix.length)[0]?.profile;
+}

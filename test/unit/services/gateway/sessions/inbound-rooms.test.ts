@@ -151,6 +151,13 @@ describe("parseInboundRooms", () => {
     expect(inboundProfileOf(rules, "a-call-1")).toBeUndefined();
   });
 
+  test("gives Greenroom's own rooms to no profile, also if a short prefix matches", async () => {
+    await start();
+    const rules = parseInboundRooms("s=echo");
+    expect(inboundProfileOf(rules, "support-1")).toBe("echo");
+    for (const room of ["session-1", "standby-1"]) expect(inboundProfileOf(rules, room)).toBeUndefined();
+  });
+
   test.each([
     ["call-", "prefix=profile"],
     ["=echo", "prefix=profile"],
