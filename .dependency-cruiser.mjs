@@ -74,7 +74,7 @@ const libs = [
   ...layer("libs/auth", [CONTRACTS, RUNTIME, packages("jose")], NODE_TOO),
   ...layer("libs/bus", [CONTRACTS, RUNTIME, packages("nats"), "^async_hooks$"]),
   ...layer("libs/fleet", [CONTRACTS, RUNTIME, folder("libs/bus")]),
-  ...layer("libs/livekit", [CONTRACTS, RUNTIME, packages("livekit-server-sdk", "@livekit/protocol")]),
+  ...layer("libs/livekit", [CONTRACTS, RUNTIME, packages("livekit-server-sdk", "@livekit/protocol", "ws")]),
 ];
 
 const services = foldersIn("services").flatMap((service) =>

@@ -1,14 +1,15 @@
 // Checks of LiveKit: its API with the configured key, a call in a test room, and its webhooks.
 import { randomBytes } from "node:crypto";
+import { ServerInfo_Edition } from "@livekit/protocol";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { roomEvents, serviceHeartbeats } from "../../libs/contracts/streams.ts";
 import { HEARTBEAT_MS } from "../../libs/fleet/heartbeat.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
+import { joinOnce } from "../../libs/livekit/join-once.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { livekitServer } from "../servers/binary-specs.ts";
 import { type CallFacts, callEachOther } from "./call-each-other.ts";
 import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
-import { livekitVersion } from "./livekit-version.ts";
 import type { Sources } from "./sources.ts";
 
 export type LiveKitSeen =
@@ -67,11 +68,14 @@ export const livekitCheck = check({
   },
 });
 
+/** LiveKit tells its version only to participants. LiveKit Cloud has none, because nobody can update it. */
 async function versionOf({ rooms, tokens, url }: LiveKit, signal: AbortSignal): Promise<string | undefined> {
   const room = newRoom();
   try {
     await rooms.create(room, ROOM);
-    return await livekitVersion(url, await tokens.forUser({ room, identity: "doctor", ttlS: 60 }), signal);
+    const token = await tokens.forUser({ room, identity: "doctor", ttlS: 60 });
+    const server = await joinOnce(url, token, signal);
+    return server?.edition === ServerInfo_Edition.Cloud ? undefined : server?.version || undefined;
   } catch {
     return undefined;
   } finally {

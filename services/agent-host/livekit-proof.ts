@@ -1,7 +1,10 @@
-// Proves that a host can use LiveKit before the host offers agents.
+// Proves that a host can use LiveKit, by joining a room once, before the host offers agents.
+import { randomBytes } from "node:crypto";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { HostProfile } from "../../libs/contracts/fleet/host.ts";
-import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
+import type { joinOnce } from "../../libs/livekit/join-once.ts";
+import type { LiveKit, RoomOptions } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 
@@ -10,15 +13,22 @@ interface Deps {
   readonly log: Log;
   /** Undefined if LiveKit is not configured. */
   readonly livekit: LiveKit | undefined;
+  readonly join: (...of: Parameters<typeof joinOnce>) => Promise<unknown>;
 }
 
 const RETRY_MS = 2000;
-/** No room has this name. A request about it needs the address and the key, and is cheap. */
-const NO_ROOM = "greenroom-proof";
+/** For one try. The doctor waits little longer for a host's answer. */
+const LIMIT_MS = 5000;
+const TOKEN_TTL_S = 60;
+/** LiveKit itself closes the room soon if the host dies before it deletes it. */
+const ROOM: RoomOptions = { emptyTimeoutS: 30, departureTimeoutS: 5 };
+/** With this prefix, no client can ask for the room, no session starts in it, and the janitor removes what is left. */
+const newRoom = (): string => `${STANDBY_PREFIX}proof-${randomBytes(8).toString("hex")}`;
 
 /**
- * A host without LiveKit, or with a wrong key, could serve no session, and each session given to it would lose an
- * attempt. It therefore offers nothing until LiveKit has answered once. A later outage of LiveKit concerns all hosts.
+ * A host without LiveKit, with a wrong key or without WebSockets could serve no session. Each session given to it would
+ * lose an attempt. It therefore offers nothing until it has joined a room once. A later outage of LiveKit concerns all
+ * hosts.
  */
 export class LiveKitProof {
   readonly #deps: Deps;
@@ -48,7 +58,7 @@ export class LiveKitProof {
     return { ...nothing, status: "failed", error: this.#problem };
   }
 
-  /** Asks LiveKit until it has answered. @param onChange called when the host may offer more or less */
+  /** Tries until a try succeeds. @param onChange called when the host may offer more or less */
   start(onChange: () => void): () => void {
     if (!this.#isProven) void this.#ask(onChange);
     return () => {
@@ -57,11 +67,11 @@ export class LiveKitProof {
     };
   }
 
-  /** Asks LiveKit now. @returns why it can't be used, if so */
+  /** Tries now. @returns why LiveKit can't be used, if so */
   async errorNow(): Promise<string | undefined> {
     const { livekit } = this.#deps;
     if (livekit === undefined) return this.#problem;
-    return await livekit.rooms.participants(NO_ROOM).then(
+    return await this.#joinRoom(livekit).then(
       () => undefined,
       (error: unknown) => messageOf(error),
     );
@@ -72,15 +82,37 @@ export class LiveKitProof {
     if (livekit === undefined || this.#isStopped) return;
     const before = this.#problem;
     try {
-      await livekit.rooms.participants(NO_ROOM);
+      await this.#joinRoom(livekit);
       this.#isProven = true;
       this.#problem = undefined;
     } catch (error) {
       this.#problem = `this host can't use LiveKit at ${livekit.url}: ${messageOf(error)}`;
       if (before !== this.#problem)
-        log.warn({ error, retrying: true }, "LiveKit does not answer; offering no agents");
-      this.#cancelRetry = clock.after(RETRY_MS, () => void this.#ask(onChange));
+        log.warn({ error, retrying: true }, "failed to join a room; offering no agents");
+      if (!this.#isStopped) this.#cancelRetry = clock.after(RETRY_MS, () => void this.#ask(onChange));
     }
-    if (this.#isProven || before !== this.#problem) onChange();
+    if (!this.#isStopped && (this.#isProven || before !== this.#problem)) onChange();
+  }
+
+  /** @throws Error with the same message for the same cause, because a host publishes each new one */
+  async #joinRoom({ rooms, tokens, url }: LiveKit): Promise<void> {
+    const { join, log } = this.#deps;
+    const signal = AbortSignal.timeout(LIMIT_MS);
+    const room = newRoom();
+    await rooms.create(room, ROOM).catch((error: unknown) => {
+      throw new Error(messageOf((error instanceof Error && error.cause) || error), { cause: error });
+    });
+    try {
+      await join(url, await tokens.forAgent({ room, identity: "proof", ttlS: TOKEN_TTL_S }), signal);
+    } catch (error) {
+      throw new Error(
+        `its API accepts the key, but ${messageOf(error)}. Make proxies and firewalls let WebSockets through to LiveKit`,
+        { cause: error },
+      );
+    } finally {
+      void rooms
+        .delete(room)
+        .catch((error: unknown) => log.debug({ error, room }, "failed to delete the room of the proof"));
+    }
   }
 }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import os from "node:os";
 import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
+import { joinOnce } from "../../libs/livekit/join-once.ts";
 import { ConfigError } from "../../libs/runtime/config.ts";
 import { startAgentHost } from "./agent-host.ts";
 import { agentHostSettings, drainOf, hostSettingsOf, stopMsOf } from "./config.ts";
@@ -43,7 +44,7 @@ await runOnBus({
       clock,
       log,
       livekit,
-      proof: new LiveKitProof({ clock, log, livekit }),
+      proof: new LiveKitProof({ clock, log, livekit, join: joinOnce }),
       hostId,
       pid: process.pid,
       profiles,
