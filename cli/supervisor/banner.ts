@@ -51,7 +51,7 @@ function profileLines(health: Health | undefined): string[] {
   const lines = profiles.map(([name, profile]) => {
     const idle = profile.warm + profile.hot;
     const agents = `${idle} warm agent${idle === 1 ? "" : "s"}${profile.hot > 0 ? ` (${profile.hot} hot)` : ""}`;
-    const description = profile.status === "running" ? agents : (profile.error ?? "");
+    const description = profile.status === "running" ? agents : (profile.error ?? profile.reason ?? "");
     return `    ${name.padEnd(width)}  ${profile.status}${description === "" ? "" : `: ${description}`}`;
   });
   return ["  Profiles:", ...lines, ""];

@@ -23,9 +23,12 @@ export type ServiceHealth = z.infer<typeof ServiceHealth>;
 export const ProfileHealth = z
   .object({
     provider: ProviderName.optional().describe("Provider of the agents. Absent: the hosts."),
-    status: z.enum([...ProfileStatus.options, "loading"]),
+    status: z
+      .enum([...ProfileStatus.options, "loading", "unknown"])
+      .describe("`unknown`: no session has shown lately whether the provider has agents."),
     loadingForMs: z.number().optional().describe("Time in ms for which a host has been loading the file."),
     error: z.string().optional(),
+    reason: z.string().optional().describe("Why the status is unknown, and how to learn it."),
     versions: versions.optional(),
     warm: count,
     hot: count,

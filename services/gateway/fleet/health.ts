@@ -2,18 +2,9 @@
 import { z } from "zod";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
-import {
-  HealthAnswer,
-  type HealthStatus,
-  type ProfileHealth,
-  type ServiceHealth,
-} from "../../../libs/contracts/fleet/http.ts";
-import { isExternal, NO_WORKER } from "../../../libs/contracts/providers/provider.ts";
-import type { ProviderRules } from "../../../libs/contracts/providers/provider-rules.ts";
+import { HealthAnswer, type HealthStatus, type ProfileHealth } from "../../../libs/contracts/fleet/http.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
-import type { HistoryEntry, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { busyAgents } from "../../../libs/domain/capacity.ts";
-import type { SessionView } from "../../../libs/fleet/session-view.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
 import {
@@ -25,6 +16,7 @@ import {
   versionsOf,
 } from "../sessions/profiles.ts";
 import { statusOf } from "../sessions/public-session.ts";
+import { providerProfiles } from "./provider-health.ts";
 import type { ServiceWatch } from "./service-watch.ts";
 
 const Alive = z.object({ success: z.literal(true) });
@@ -145,62 +137,15 @@ function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealt
   };
 }
 
-/**
- * The health by profile, for the first provider of each. Only the provider knows whether it has agents. A profile
- * counts as running while the providers service is running, unless its newest session found no worker.
- */
-function providerProfiles(
-  rules: ProviderRules,
-  service: ServiceHealth,
-  sessions: Pick<SessionView, "all">,
-): Record<string, ProfileHealth> {
-  const profiles: Record<string, ProfileHealth> = {};
-  for (const { profile, provider, name } of rules) {
-    if (!isExternal(provider) || profiles[profile] !== undefined) continue;
-    const records = sessions
-      .all()
-      .map(({ record }) => record)
-      .filter((record) => record.profile === profile && record.provider === provider);
-    const states = records.map(({ state }) => state);
-    const error =
-      service.status === "running"
-        ? withoutWorker(records, name)
-        : "The providers service is not running. Start it with `npm run providers`.";
-    profiles[profile] = {
-      provider,
-      status: error === undefined ? "running" : "failed",
-      ...(error === undefined ? {} : { error }),
-      warm: 0,
-      hot: 0,
-      warming: states.filter((state) => state === "dispatched" || state === "joined").length,
-      busy: states.filter((state) => state === "ready").length,
-      max: 0,
-    };
-  }
-  return profiles;
-}
-
-/** Why LiveKit has no worker, by the newest attempt of any session that found or lacked one. For display only. */
-function withoutWorker(records: readonly SessionRecord[], agentName: string): string | undefined {
-  let newest: HistoryEntry | undefined;
-  for (const { history } of records) {
-    const entry = history.findLast(
-      ({ state, reason }) => state === "joined" || state === "ready" || reason?.includes(NO_WORKER),
-    );
-    if (entry !== undefined && entry.at >= (newest?.at ?? "")) newest = entry;
-  }
-  return newest?.reason?.includes(NO_WORKER)
-    ? `No worker took the last job. Start a LiveKit worker with the agent name ${agentName}, or one with less load.`
-    : undefined;
-}
-
 /** Unhealthy: no session can be served. Degraded: some sessions can't be served, or no janitor is running. */
 function overall(services: HealthAnswer["services"], profiles: readonly ProfileHealth[]): HealthStatus {
   const runs = (service: keyof HealthAnswer["services"]) => services[service].status === "running";
   const usesProviders = profiles.some(({ provider }) => provider !== undefined);
   const givesAgents = runs("agent-host") || (usesProviders && runs("providers"));
   const canServe = runs("nats") && runs("dispatcher") && givesAgents && services.livekit.status !== "failed";
-  if (!canServe || !profiles.some(({ status }) => status === "running")) return "unhealthy";
+  // A provider that nobody has tried lately is no sign of a fault.
+  const mayServe = profiles.some(({ status }) => status === "running" || status === "unknown");
+  if (!canServe || !mayServe) return "unhealthy";
   const isWhole = runs("livekit") && runs("janitor") && profiles.every(({ status }) => status !== "failed");
   return isWhole ? "healthy" : "degraded";
 }

@@ -11,7 +11,7 @@ const SPOKEN = "The green room is where the actors wait.";
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startStack({ providers: 1, env: { GREENROOM_PROVIDERS: "support=livekit" } });
 });
 afterAll(() => stack?.stop());
 
@@ -76,6 +76,18 @@ describe("voice page without API keys", () => {
       });
       expect(await option.isDisabled()).toBe(true);
       expect(await option.getAttribute("title")).toMatch(/OPENAI_API_KEY and DEEPGRAM_API_KEY must be set/);
+    } finally {
+      await person.leave();
+    }
+  });
+
+  test("lets a person choose a provider that nobody has tried, with the reason why it is unknown", async () => {
+    const person = await Person.arrive(stack);
+    try {
+      await person.choose("support");
+      const option = person.browser.page.locator('#profile option[value="support"]');
+      expect(await option.textContent()).toBe("support (unknown)");
+      expect(await option.getAttribute("title")).toMatch(/^No worker has taken a job lately/);
     } finally {
       await person.leave();
     }

@@ -102,11 +102,14 @@ describe("a session of LiveKit's workers", () => {
       timeoutMs: PATIENCE_MS,
       what: "LiveKit has deleted the room",
     });
+    expect((await scene.health()).profiles.nobody).toMatchObject({ status: "failed" });
   });
 
   test("becomes ready by the worker's agent state, and leaves nothing behind at its end", async () => {
     const worker = await startWorker();
+    expect((await scene.health()).profiles.support).toMatchObject({ status: "unknown" });
     const started = await scene.start({ profile: "support", metadata: { topic: "billing" }, userId: "ann" });
+    expect((await scene.health()).profiles.support).toMatchObject({ status: "running" });
     expect(started).toMatchObject({ provider: "livekit", prewarmed: false, warm: "cold" });
     const [agent] = (await scene.rooms.participants(started.room)).filter(({ isAgent }) => isAgent);
     expect(agent?.attributes?.["lk.agent.state"]).toBe("listening");

@@ -19,10 +19,10 @@ export async function followProfiles(select, { ask, isIdle, showProblem }) {
       const health = await ask("GET", "/api/health");
       if (!isIdle()) return;
       const wanted = isChosen ? select.value : health.defaultProfile;
-      const states = Object.entries(health.profiles).map(([name, { status, error }]) => [
+      const states = Object.entries(health.profiles).map(([name, { status, error, reason }]) => [
         name,
         status,
-        error,
+        error ?? reason,
       ]);
       const seen = JSON.stringify([states, wanted]);
       // Each change closes an open list.
@@ -38,10 +38,10 @@ export async function followProfiles(select, { ask, isIdle, showProblem }) {
 }
 
 function showProfiles(select, profiles, wanted) {
-  const options = Object.entries(profiles).map(([name, { status, error }]) => {
+  const options = Object.entries(profiles).map(([name, { status, error, reason }]) => {
     const option = new Option(status === "running" ? name : `${name} (${status})`, name);
-    option.disabled = status !== "running";
-    option.title = error ?? "";
+    option.disabled = status !== "running" && status !== "unknown";
+    option.title = error ?? reason ?? "";
     option.selected = name === wanted;
     return option;
   });

@@ -108,12 +108,14 @@ test("lists running profiles in the banner, and why others are disabled", () => 
     profiles: {
       echo: { status: "running" as const, ...counts },
       assistant: { status: "disabled" as const, error: "OPENAI_API_KEY is not set", ...none },
+      support: { status: "unknown" as const, reason: "No worker has taken a job lately.", ...none },
     },
   };
   const text = bannerText({ ...facts, health });
   expect(text).toMatch(/^Greenroom is ready/);
   expect(text).toContain("echo       running: 3 warm agents (1 hot)");
   expect(text).toContain("assistant  disabled: OPENAI_API_KEY is not set");
+  expect(text).toContain("support    unknown: No worker has taken a job lately.");
 });
 
 test("calls only ready services ready in the banner", () => {

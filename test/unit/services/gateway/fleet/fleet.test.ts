@@ -2,15 +2,12 @@
 import { createHash } from "node:crypto";
 import { AccessToken } from "livekit-server-sdk";
 import { afterEach, describe, expect, it } from "vitest";
-import { hosts, pools, sessions } from "../../../../../libs/contracts/buckets.ts";
+import { hosts, pools } from "../../../../../libs/contracts/buckets.ts";
 import type { RoomEvent, ServiceName } from "../../../../../libs/contracts/fleet/pool.ts";
-import { NO_WORKER } from "../../../../../libs/contracts/providers/provider.ts";
-import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { roomEvents, serviceHeartbeats } from "../../../../../libs/contracts/streams.ts";
 import { startHeartbeat } from "../../../../../libs/fleet/heartbeat.ts";
 import { connectLiveKit } from "../../../../../libs/livekit/connect.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
-import { aSession } from "../../../../kit/fixtures/sessions.ts";
 import { until } from "../../../../kit/until.ts";
 import { aHost, type Rig, type RigOptions, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
@@ -58,25 +55,6 @@ describe("GET /api/health", () => {
       profiles: { echo: { status: "running", warm: 3, hot: 1, busy: 3, max: 100 } },
       defaultProfile: "echo",
     });
-  });
-
-  it("reports a provider as failed while its newest session found no worker", async () => {
-    await start({ env: { GREENROOM_PROVIDERS: "support=livekit:support-agent" } });
-    heartbeat("providers");
-    const profile = async () => (await health()).profiles.support;
-    await until(async () => (await profile()).status === "running", { what: "the provider runs" });
-    const at = (second: number) => `2026-01-31T12:00:0${second}.000Z`;
-    const save = (id: string, history: SessionRecord["history"]) =>
-      rig.bus.kv.update(sessions, aSession(id, { profile: "support", provider: "livekit", history }), 0);
-
-    await save("a", [
-      { state: "joined", at: at(1), attempt: 1 },
-      { state: "requested", at: at(2), attempt: 2, reason: `${NO_WORKER} for 1.5 s` },
-    ]);
-    await until(async () => (await profile()).status === "failed", { what: "no worker is known" });
-    expect((await profile()).error).toContain("agent name support-agent");
-    await save("b", [{ state: "joined", at: at(3), attempt: 1 }]);
-    await until(async () => (await profile()).status === "running", { what: "a worker is known again" });
   });
 
   it("shows a profile whose file is loading, and for how long, also among the pools", async () => {
