@@ -305,6 +305,10 @@ describe("the image", () => {
     expect(image.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
   });
 
+  it("downloads the model files of the agents' plugins, as the user that runs the agents", () => {
+    expect(image.finalSteps).toEqual([[...image.entrypoint, "download-files"]]);
+  });
+
   it("has a supported version of Node.js", () => {
     const [, major = "0"] = /^node:(\d+)-/.exec(image.base) ?? [];
     const [, least = ""] = /^>=(\d+)\./.exec(engines.node) ?? [];

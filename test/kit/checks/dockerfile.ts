@@ -14,6 +14,8 @@ export interface Image {
   readonly env: Readonly<Record<string, string>>;
   readonly entrypoint: readonly string[];
   readonly user: string;
+  /** Commands that the build runs as this user, after all copies. */
+  readonly finalSteps: readonly (readonly string[])[];
   readonly healthCheck: readonly string[];
 }
 
@@ -39,6 +41,10 @@ export function readDockerfile(text: string): Image {
     env: Object.fromEntries(env),
     entrypoint: JSON.parse(only("ENTRYPOINT")),
     user: only("USER"),
+    finalSteps: last
+      .slice(last.findLastIndex(({ word }) => word === "USER" || word === "COPY"))
+      .filter(({ word }) => word === "RUN")
+      .map(({ rest }) => JSON.parse(rest)),
     healthCheck: JSON.parse(only("HEALTHCHECK").split(" CMD ")[1] ?? "[]"),
   };
 }

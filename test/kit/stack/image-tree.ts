@@ -1,5 +1,5 @@
 // The image without a Docker engine: a folder with the files that the Dockerfile copies, run as processes.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -8,8 +8,12 @@ import type { Image } from "../checks/dockerfile.ts";
 import type { Contained, Container } from "./contained.ts";
 
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
+const inherited = () => Object.fromEntries(INHERITED.map((name) => [name, process.env[name]]));
 
-/** Lays out the image without development packages, so that an import of one fails. */
+/**
+ * Lays out the image without development packages, so that an import of one fails.
+ * @throws Error if a step of the build fails
+ */
 export function layOutImage(root: string, image: Image): Container {
   const dir = mkdtempSync(join(tmpdir(), "greenroom-image-"));
   for (const { from, to } of image.copies) cpSync(join(root, from), join(dir, to), { recursive: true });
@@ -23,12 +27,14 @@ export function layOutImage(root: string, image: Image): Container {
     mkdirSync(dirname(join(dir, path)), { recursive: true });
     symlinkSync(join(root, path), join(dir, path));
   }
+  for (const [program = "", ...words] of image.finalSteps) {
+    execFileSync(program, words, { cwd: dir, env: { ...inherited(), ...image.env }, stdio: "pipe" });
+  }
   const started: Child[] = [];
   return {
     async run(words, env) {
       const metrics = { GREENROOM_METRICS_PORT: String(await freePort()) };
-      const own = Object.fromEntries(INHERITED.map((name) => [name, process.env[name]]));
-      const child = new Child(dir, image, words, { ...own, ...image.env, ...metrics, ...env });
+      const child = new Child(dir, image, words, { ...inherited(), ...image.env, ...metrics, ...env });
       started.push(child);
       return child;
     },
