@@ -1,4 +1,4 @@
-// A test agent that computes: for a while before it is warm, and after its call in timers that it leaves behind.
+// A test agent that computes before it is warm, and leaves timers behind that compute or block.
 import { defineAgent, type JobContext } from "@livekit/agents";
 import { startSession } from "./_test-session.ts";
 
@@ -9,7 +9,13 @@ function compute(ms: number): void {
   for (const until = performance.now() + ms; performance.now() < until; ) Math.random();
 }
 
-const again = (): unknown => setTimeout(() => again(), 1) && compute(20);
+const computeAgain = (): unknown => setTimeout(() => computeAgain(), 1) && compute(20);
+
+/** Blocks for 0.4 of every second, without a CPU. */
+function pauseAgain(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+  setTimeout(pauseAgain, 600);
+}
 
 export default defineAgent({
   prewarm: () => compute(500),
@@ -17,6 +23,7 @@ export default defineAgent({
     await startSession(ctx);
     const { leaves } = JSON.parse(ctx.job.metadata || "{}") as { leaves?: string };
     if (leaves === "an interval") setInterval(() => compute(18), 20);
-    if (leaves === "timers") again();
+    if (leaves === "timers") computeAgain();
+    if (leaves === "pauses") pauseAgain();
   },
 });

@@ -1,6 +1,7 @@
 // The agent process: a child process of a host that runs several agents of one profile.
 import { JobProcess } from "@livekit/agents";
 import { messageOf } from "../../../libs/contracts/errors.ts";
+import { startLagMeter } from "../../../libs/runtime/event-loop-lag.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import { mapStackTraces } from "../../../libs/runtime/stack-traces.ts";
 import type { HostToProcess, ProcessStart, ProcessToHost } from "../pool/messages.ts";
@@ -83,6 +84,7 @@ let lastCopy: Promise<unknown> = Promise.resolve();
 let firstCopy: AgentCopy | undefined = loaded;
 exitOnlyJobs(currentOwner, currentJob);
 endIntervalsWithJobs(currentJob);
+const lagMeter = startLagMeter();
 
 process.on("uncaughtException", (error) => onStrayError(error));
 process.on("unhandledRejection", (error) => onUnhandledRejection(error));
@@ -132,7 +134,11 @@ async function handle(message: HostToProcess): Promise<void> {
       process.exit(0);
       break;
     case "ping":
-      send({ type: "pong", memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576) });
+      send({
+        type: "pong",
+        memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576),
+        lagMs: lagMeter.read().maxMs,
+      });
   }
 }
 

@@ -4,7 +4,7 @@ import type { ProcessToHost } from "./messages.ts";
 import type { AgentProcess } from "./slots.ts";
 
 /** A shorter interruption is not heard: agents send their speech ahead of time. */
-const BLOCKING_MS = 200;
+export const BLOCKING_MS = 200;
 
 type Known = Pick<HostProfile, "isolation" | "agentName" | "version">;
 

@@ -119,7 +119,8 @@ export type ProcessToHost =
   | { type: "unhealthy"; error: string }
   /** A promise that nobody awaits was rejected; the agents continue. */
   | { type: "unhandled_rejection" }
-  | { type: "pong"; memoryMb: number };
+  /** `lagMs`: the longest lag of the event loop since the answer before. */
+  | { type: "pong"; memoryMb: number; lagMs: number };
 
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
 

@@ -1,9 +1,11 @@
 // The agent processes of one profile: started, watched for hanging and growing, and ended.
 import { messageOf } from "../../../libs/contracts/errors.ts";
+import { median } from "../../../libs/domain/capacity.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
+import { BLOCKING_MS } from "./agent-file.ts";
 import type { ProcessStart, ProcessToHost } from "./messages.ts";
-import type { AgentProcess, Slot } from "./slots.ts";
+import type { AgentProcess, IdleTime, Slot } from "./slots.ts";
 import type { SpawnLimiter } from "./spawn-limiter.ts";
 import { type LaunchProcess, ProcessLiveness } from "./supervised-process.ts";
 
@@ -22,8 +24,10 @@ export interface ProcessPoolDeps {
   readonly newId: () => string;
 }
 
+type Pong = Extract<ProcessToHost, { type: "pong" }>;
+
 export interface ProcessHandlers {
-  onMessage(process: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void;
+  onMessage(process: AgentProcess, message: Exclude<ProcessToHost, Pong>): void;
   /** The process died or was killed, and has left the pool. Not called for a retired process. */
   onGone(process: AgentProcess, reason: string): void;
   /** The process should be replaced once its sessions are over. `fault`: what its file does wrong. */
@@ -44,6 +48,8 @@ const SERVED_TO_GROW = 20;
 /** A process without sessions is busy if its main thread runs for this share of the time in which it gets a CPU. */
 const IDLE_MS = 10_000;
 const BUSY_SHARE = 0.5;
+/** A single pause is no lag. */
+const LAGS_MIN = 3;
 
 const isResting = ({ assignment, state }: Slot): boolean =>
   assignment === undefined && state !== "warming" && state !== "closing";
@@ -90,7 +96,7 @@ export class ProcessPool {
       memoryMb: undefined,
       ranMsAtLoad: undefined,
       warmed: 0,
-      idleSince: undefined,
+      idle: undefined,
       served: 0,
       leaveLoading: () => {},
     };
@@ -129,7 +135,7 @@ export class ProcessPool {
     process.link = launch(start, {
       onMessage: (message) => {
         process.liveness.answered();
-        if (message.type === "pong") this.#onPong(process, message.memoryMb);
+        if (message.type === "pong") this.#onPong(process, message);
         else if (this.#processes.has(process.id)) this.#handlers.onMessage(process, message);
       },
       onExit: (reason) => {
@@ -176,13 +182,13 @@ export class ProcessPool {
     for (const process of [...all, ...this.#exiting]) process.link.kill();
   }
 
-  #onPong(process: AgentProcess, memoryMb: number): void {
+  #onPong(process: AgentProcess, { memoryMb, lagMs }: Pong): void {
     const { log, maxSessionsPerProcess, memoryLimitMb } = this.#deps;
     process.memoryMb = memoryMb;
     const fields = { agentPid: process.link.pid, memoryMb, memoryLimitMb, served: process.served };
     if (memoryMb <= memoryLimitMb) {
-      if (!process.isUnhealthy && this.#staysBusy(process)) {
-        const fault = "an agent process stayed busy after its sessions, so it was replaced";
+      const fault = process.isUnhealthy ? undefined : this.#faultAfterSessions(process, lagMs);
+      if (fault !== undefined) {
         log.warn(fields, fault);
         this.#handlers.onWorn(process, fault);
         return;
@@ -199,22 +205,34 @@ export class ProcessPool {
     this.kill(process, `the agent process grew to ${memoryMb} MB, past its limit of ${memoryLimitMb} MB`);
   }
 
-  /** Whether the sessions of the process have left something running that computes, such as a timer. */
-  #staysBusy(process: AgentProcess): boolean {
+  /** Names what the sessions of the process have left running, such as a timer that computes or blocks. */
+  #faultAfterSessions(process: AgentProcess, lagMs: number): string | undefined {
     const cpu = process.link.cpuTimes?.();
     const isIdle = process.served > 0 && [...process.slots.values()].every(isResting);
     if (cpu === undefined || !isIdle) {
-      process.idleSince = undefined;
-      return false;
+      process.idle = undefined;
+      return undefined;
     }
     const atMs = this.#deps.clock.monotonic();
-    process.idleSince ??= { atMs, ...cpu };
-    const { idleSince } = process;
-    const idleMs = atMs - idleSince.atMs;
-    if (idleMs < IDLE_MS) return false;
-    process.idleSince = { atMs, ...cpu };
-    const waitedMs = cpu.waitedMs - idleSince.waitedMs;
-    return cpu.ranMs - idleSince.ranMs >= BUSY_SHARE * (idleMs - waitedMs);
+    const begin: IdleTime = { atMs, before: cpu, lastWaitedMs: cpu.waitedMs, ownLagsMs: [] };
+    const idle = process.idle;
+    if (idle === undefined) {
+      process.idle = begin;
+      return undefined;
+    }
+    // A lag for which the process waited for a CPU is the machine's.
+    idle.ownLagsMs.push(lagMs - (cpu.waitedMs - idle.lastWaitedMs));
+    idle.lastWaitedMs = cpu.waitedMs;
+    const idleMs = atMs - idle.atMs;
+    if (idleMs < IDLE_MS || idle.ownLagsMs.length < LAGS_MIN) return undefined;
+    process.idle = begin;
+    const waitedMs = cpu.waitedMs - idle.before.waitedMs;
+    if (cpu.ranMs - idle.before.ranMs >= BUSY_SHARE * (idleMs - waitedMs))
+      return "an agent process stayed busy after its sessions, so it was replaced";
+    const typicalLagMs = median(idle.ownLagsMs) ?? 0;
+    return typicalLagMs >= BLOCKING_MS
+      ? `an agent process lagged by ${Math.round(typicalLagMs)} ms after its sessions, so it was replaced`
+      : undefined;
   }
 
   #onGone(process: AgentProcess, reason: string): void {

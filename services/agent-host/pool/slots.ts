@@ -25,12 +25,23 @@ export interface AgentProcess {
   ranMsAtLoad: number | undefined;
   /** The number of agents that it has warmed. */
   warmed: number;
-  /** The beginning of the present time without sessions, and the CPU times of the main thread by then. */
-  idleSince: (CpuTimes & { readonly atMs: number }) | undefined;
+  /** The present time without sessions. */
+  idle: IdleTime | undefined;
   /** The number of sessions that its agents have served. */
   served: number;
   /** Lets the next process of the host load its file. */
   leaveLoading: () => void;
+}
+
+/** A time without sessions, with what the process did in it. */
+export interface IdleTime {
+  readonly atMs: number;
+  /** The CPU times of the main thread at the beginning. */
+  readonly before: CpuTimes;
+  /** How long the main thread had waited for a CPU by the last answer to a ping. */
+  lastWaitedMs: number;
+  /** For each answer, the longest lag since the answer before, without the time that the process waited for a CPU. */
+  readonly ownLagsMs: number[];
 }
 
 /** The session that an agent serves. */

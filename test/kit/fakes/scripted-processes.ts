@@ -29,6 +29,7 @@ interface ScriptedProcess {
   /** By default no thread runs. */
   threadTimes: () => CpuTimes;
   memoryMb: number;
+  lagMs: number;
   emit(message: ProcessToHost): void;
   die(reason: string): void;
   /** The slots of the messages of one type, in order. */
@@ -49,6 +50,7 @@ function scriptProcesses(clock: SimClock): { launch: LaunchProcess; processes: S
       cpuTimes: () => ({ ranMs: clock.monotonic(), waitedMs: 0 }),
       threadTimes: () => ({ ranMs: 0, waitedMs: 0 }),
       memoryMb: 100,
+      lagMs: 0,
       emit: (message) => listener.onMessage(message),
       die: (reason) => listener.onExit(reason),
       slots: (type) => child.received.flatMap((message) => (message.type === type ? [message.slot] : [])),
@@ -58,7 +60,10 @@ function scriptProcesses(clock: SimClock): { launch: LaunchProcess; processes: S
       pid: processes.length,
       send: (message) => {
         if (message.type !== "ping") child.received.push(message);
-        else if (!child.isSilent) listener.onMessage({ type: "pong", memoryMb: child.memoryMb });
+        else if (!child.isSilent) {
+          const { memoryMb, lagMs } = child;
+          listener.onMessage({ type: "pong", memoryMb, lagMs });
+        }
       },
       kill: () => {
         isKilled = true;

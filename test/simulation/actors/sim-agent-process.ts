@@ -150,7 +150,7 @@ export class SimAgentProcess implements ProcessLink {
         this.#release(message.slot, message.reason);
         return;
       case "ping":
-        this.#send({ type: "pong", memoryMb: 100 });
+        this.#send({ type: "pong", memoryMb: 100, lagMs: 0 });
     }
   }
 

@@ -123,3 +123,46 @@ test.each(["disabled", "no_agent"] as const)(
     expect(scene.pool.profile()).toMatchObject({ warm: 1, busy: 1 });
   },
 );
+
+test.each([
+  { lagMs: 400, waits: 0, fault: "an agent process lagged by 400 ms after its sessions, so it was replaced" },
+  { lagMs: 150, waits: 0, fault: undefined },
+  { lagMs: 400, waits: 0.4, fault: undefined },
+])(
+  "replaces a process that lags by $lagMs ms after its last session, and waits for a CPU for $waits of the time: $fault",
+  async ({ lagMs, waits, fault }) => {
+    const { clock, give, pool, processes, warmUp } = readyPool({ min: 1 });
+    const [child] = processes;
+    if (child === undefined) throw new Error("no process");
+    child.cpuTimes = () => ({ ranMs: 0, waitedMs: clock.monotonic() * waits });
+    child.lagMs = lagMs;
+    const slot = give("a")?.id ?? "";
+    warmUp();
+    await clock.advance(30_000);
+    // A process with a call in it stays.
+    expect(child.slots("release")).toEqual([]);
+    child.emit({ type: "ended", slot, reason: "done", lost: false });
+    child.emit({ type: "closed", slot });
+    await clock.advance(13_000);
+    for (const idle of child.slots("release")) child.emit({ type: "closed", slot: idle });
+    expect(child.isKilled).toBe(fault !== undefined);
+    expect(pool.profile().error).toBe(fault);
+  },
+);
+
+test("keeps a process that pauses now and then after its last session", async () => {
+  const { clock, give, pool, processes, warmUp } = readyPool({ min: 1 });
+  const [child] = processes;
+  if (child === undefined) throw new Error("no process");
+  child.cpuTimes = () => ({ ranMs: 0, waitedMs: 0 });
+  const slot = give("a")?.id ?? "";
+  warmUp();
+  child.emit({ type: "ended", slot, reason: "done", lost: false });
+  child.emit({ type: "closed", slot });
+  for (let seconds = 0; seconds < 40; seconds++) {
+    child.lagMs = seconds % 3 === 0 ? 900 : 0;
+    await clock.advance(1000);
+  }
+  expect(child.isKilled).toBe(false);
+  expect(pool.profile().error).toBeUndefined();
+});
