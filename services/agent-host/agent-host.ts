@@ -61,6 +61,7 @@ export interface AgentHostDeps extends ServiceDeps {
     readonly maxSessionsPerProcess: number;
     /** How many agent processes may load their files at the same time. */
     readonly concurrentLoads: number;
+    readonly reloadAgents: boolean;
   };
 }
 
@@ -298,6 +299,7 @@ class Host implements AgentHost {
         readyAfterMs: settings.readyAfterMs,
         transcriptDelayMs: settings.transcriptDelayMs,
         isolation: settings.isolation,
+        reportsSources: settings.reloadAgents,
         ...(settings.agentsVersion === undefined ? {} : { version: settings.agentsVersion }),
       },
       onUseless: (status, reason) => {

@@ -16,7 +16,7 @@ export const agentHostSettings = {
     "agents",
   ),
   GREENROOM_RELOAD_AGENTS: setting.flag(
-    "Loads agent files again when a file of their folder, or a `.env` file of their project, changes. `greenroom dev` sets it. Running sessions continue on the old code.",
+    "Loads agent files again when a file of their folder, or a `.env` file of their project, changes. `greenroom dev` sets it. Running sessions continue on the old code, and new ones too while the new code does not load.",
   ),
   GREENROOM_AGENTS_VERSION: setting.parsed<string | undefined>(
     "Version of the agent code, at most 64 characters, e.g. a git revision or the tag of an image. Default: a fingerprint of each agent file, the modules of its project that it imports, and the project's package.json, tsconfig.json and lock file.",
@@ -142,6 +142,7 @@ export const hostSettingsOf = (config: AgentHostConfig) => ({
   },
   unhandledRejections: config.GREENROOM_UNHANDLED_REJECTIONS,
   isolation: config.GREENROOM_ISOLATION,
+  reloadAgents: config.GREENROOM_RELOAD_AGENTS,
   agentsVersion: config.GREENROOM_AGENTS_VERSION,
   maxSessionsPerProcess: config.GREENROOM_MAX_SESSIONS_PER_PROCESS,
   concurrentLoads: Math.max(1, Math.min(MAX_LOADS, os.availableParallelism() - 1)),

@@ -210,6 +210,7 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
       isolation: "shared",
       agentsVersion: versionOn(name),
       maxSessionsPerProcess: 1000,
+      reloadAgents: false,
       concurrentLoads: Number.POSITIVE_INFINITY,
       prewarmTimeoutMs: 25_000,
       minProcesses: 2,

@@ -8,11 +8,11 @@ import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import { type Visitor, visit } from "../kit/stack/visitor.ts";
 import { until } from "../kit/until.ts";
 
-const agent = (version: string) => `
+const agent = (version: string, isolation = "shared", helper = "_words.ts") => `
   import { defineAgent, type JobContext, voice } from "@livekit/agents";
-  import { words } from "./_words.ts";
+  import { words } from "./${helper}";
 
-  export const pool = { min: 1, hot: 0, max: 4, isolation: "shared" };
+  export const pool = { min: 1, hot: 0, max: 4, isolation: "${isolation}" };
   export default defineAgent({
     entry: async (ctx: JobContext) => {
       await ctx.connect();
@@ -143,14 +143,50 @@ describe("a changed agent file", () => {
     await becomes("4b");
   });
 
+  test.each([
+    ["CommonJS", "single.ts", "_single.ts"],
+    ["ES modules", "module.mts", "_module.mts"],
+  ])("loads its old code, %s, in new processes while it does not load", async (_, file, helper) => {
+    const [profile = ""] = file.split(".");
+    write(helper, words("a"));
+    write(file, agent("1", "process", helper));
+    await scene.pool(profile, { idle: 1 });
+    rmSync(join(folder, helper));
+    write(file, "export default 1 +;");
+    const error = async () => (await scene.health()).profiles[profile].error;
+    await until(async () => (await error())?.startsWith("the changed file failed to load"), {
+      timeoutMs: PATIENCE_MS,
+      what: "health shows an error",
+    });
+    const pids = new Set<number>();
+    for (let calls = 0; calls < 3; calls++) {
+      await scene.pool(profile, { idle: 1 });
+      const next = await call(profile);
+      expect(await versionOf(next)).toBe("1a");
+      pids.add((await scene.slotOf(next.id))?.agentProcess.pid);
+      await scene.end(next.id);
+    }
+    expect(pids.size).toBe(3);
+    write(helper, words("b"));
+    write(file, agent("2", "process", helper));
+    await becomes("2b", profile);
+    expect(await error()).toBeUndefined();
+    rmSync(join(folder, file));
+    await until(async () => (await scene.health()).profiles[profile] === undefined, {
+      timeoutMs: PATIENCE_MS,
+      what: "the profile is gone",
+    });
+  });
+
   test("keeps its profile when it gets another extension", async () => {
     const before = await call();
     rmSync(join(folder, "changes.ts"));
     write("changes.mts", agent("6"));
-    await until(async () => (await scene.stack.get("/api/health")).body.profiles.changes.busy === 1, {
-      timeoutMs: PATIENCE_MS,
-      what: "only the running session is left",
-    });
+    const isAlone = async () => {
+      const { busy, warm, warming } = (await scene.health()).profiles.changes;
+      return busy === 1 && warm + warming === 0;
+    };
+    await until(isAlone, { timeoutMs: PATIENCE_MS, what: "only the running session is left" });
     expect(await versionOf(before)).toBe("4b");
     await scene.end(before.id);
     await scene.pool("changes", { idle: 1 });

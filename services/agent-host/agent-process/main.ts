@@ -4,7 +4,7 @@ import { messageOf } from "../../../libs/contracts/errors.ts";
 import { startLagMeter } from "../../../libs/runtime/event-loop-lag.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import { mapStackTraces } from "../../../libs/runtime/stack-traces.ts";
-import type { HostToProcess, ProcessStart, ProcessToHost } from "../pool/messages.ts";
+import type { HostToProcess, ProcessStart, ProcessToHost, Sources } from "../pool/messages.ts";
 import { askRequestFunc } from "./ask-request-func.ts";
 import { ExitError, exitOnlyJobs } from "./exit-only-jobs.ts";
 import { createInference } from "./inference.ts";
@@ -12,6 +12,7 @@ import { RunningJob } from "./job.ts";
 import { protoOf } from "./job-context.ts";
 import { endIntervalsWithJobs } from "./job-intervals.ts";
 import { fingerprintOf } from "./loading/fingerprint.ts";
+import { loadFrom, sourcesOf } from "./loading/kept-sources.ts";
 import {
   type AgentCopy,
   DisabledError,
@@ -71,6 +72,7 @@ emulateJobProcessArgv(start.file);
 const project = process.cwd();
 for (const { file, error } of loadProjectEnv(project))
   log.warn({ file, error }, "failed to read a file of environment variables");
+if (start.loadsOldCode === true) await loadFrom(await oldSources());
 const projectModules = resolveFromHere(replaceExports(requireInferenceCredentials(start.livekitUrl)));
 patchAgentSession(currentJob);
 muteUntilAnswered(currentJob);
@@ -84,7 +86,8 @@ let lastCopy: Promise<unknown> = Promise.resolve();
 let firstCopy: AgentCopy | undefined = loaded;
 exitOnlyJobs(currentOwner, currentJob);
 endIntervalsWithJobs(currentJob);
-const lagMeter = startLagMeter();
+/** A process that serves one session ends with it. The meter would only wake the idle ones. */
+const lagMeter = loaded.isolation === "process" ? undefined : startLagMeter();
 
 process.on("uncaughtException", (error) => onStrayError(error));
 process.on("unhandledRejection", (error) => onUnhandledRejection(error));
@@ -98,13 +101,16 @@ async function load(): Promise<LoadedAgent> {
   try {
     const loaded = await loadAgent(start, (fields, message) => log.warn(fields, message));
     const { agentName, isolation, pool } = loaded;
-    const version = start.version ?? (await fingerprintOf(project, [start.file, ...projectModules()]));
+    const modules = [start.file, ...projectModules()];
+    const version = start.version ?? (await fingerprintOf(project, modules));
+    const sources = start.reportsSources === true ? await sourcesOf(modules) : undefined;
     send({
       type: "loaded",
       pool,
       isolation,
       ...(agentName === undefined ? {} : { agentName }),
       ...(version === undefined ? {} : { version }),
+      ...(sources === undefined ? {} : { sources }),
     });
     return loaded;
   } catch (error) {
@@ -118,6 +124,18 @@ async function load(): Promise<LoadedAgent> {
     }
     return await new Promise<never>(() => {});
   }
+}
+
+/** The first message of the host. */
+function oldSources(): Promise<Sources> {
+  return new Promise((resolve) => {
+    const receive = (message: HostToProcess): void => {
+      if (message.type !== "sources") return;
+      process.off("message", receive);
+      resolve(message.sources);
+    };
+    process.on("message", receive);
+  });
 }
 
 async function handle(message: HostToProcess): Promise<void> {
@@ -137,7 +155,7 @@ async function handle(message: HostToProcess): Promise<void> {
       send({
         type: "pong",
         memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576),
-        lagMs: lagMeter.read().maxMs,
+        lagMs: lagMeter?.read().maxMs ?? 0,
       });
   }
 }

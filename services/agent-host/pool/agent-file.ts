@@ -54,6 +54,7 @@ export class AgentFile {
   loaded(process: AgentProcess, message: Extract<ProcessToHost, { type: "loaded" }>): void {
     const { agentName, isolation, version } = message;
     process.version = version;
+    process.ranMsAtLoad = process.link.cpuTimes?.()?.ranMs;
     this.#known = {
       isolation,
       ...(agentName === undefined ? {} : { agentName }),

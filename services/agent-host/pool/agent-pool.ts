@@ -52,6 +52,7 @@ export class AgentPool {
       ...deps,
       processes: this.#processes,
       replace: (process) => this.#replace(process),
+      onRetry: () => !this.#isClosing && this.#changedFile.load(),
     });
     this.#standby = new Standby({ ...deps, onChange: () => this.#afterChange() });
   }
@@ -86,8 +87,8 @@ export class AgentPool {
   }
 
   profile(): HostProfile {
-    const error =
-      this.#file.disabledReason ?? this.#spawner.lastError ?? this.#file.problem ?? this.#file.fault;
+    const { disabledReason, fault, problem } = this.#file;
+    const error = disabledReason ?? this.#spawner.lastError ?? this.#changedFile.fault ?? problem ?? fault;
     const now = this.#deps.clock.monotonic();
     const slots = this.#processes.slots();
     return {
@@ -229,11 +230,10 @@ export class AgentPool {
     switch (message.type) {
       case "loaded":
         process.isLoaded = true;
-        process.ranMsAtLoad = process.link.cpuTimes?.()?.ranMs;
         process.leaveLoading();
         this.#file.loaded(process, message);
         this.#spawner.processLoaded(process);
-        if (this.#changedFile.loaded(process)) {
+        if (this.#changedFile.loaded(process, message)) {
           this.#spawner.startOver();
           this.#standby.isUseful = true;
         }

@@ -28,7 +28,14 @@ export interface ProcessStart {
   readonly readyAfterMs: number;
   /** The time in ms from the arrival of a person until transcripts are sent. */
   readonly transcriptDelayMs: number;
+  /** True when changed files are loaded again: the process reports what it has loaded. */
+  readonly reportsSources?: boolean;
+  /** True while a changed file does not load: the host sends the sources that were loaded before. */
+  readonly loadsOldCode?: boolean;
 }
+
+/** The texts of modules by their absolute paths. */
+export type Sources = Readonly<Record<string, string>>;
 
 /** The host's settings for failovers, which an agent file may override. */
 export interface ProcessFailover {
@@ -59,6 +66,7 @@ export interface JobRequest extends AttemptRef {
 }
 
 export type HostToProcess =
+  | { type: "sources"; sources: Sources }
   | { type: "warm"; slot: string }
   | { type: "connect_standby"; slot: string; room: string; token: string }
   | { type: "run"; slot: string; job: JobRequest }
@@ -83,6 +91,7 @@ export type ProcessToHost =
       isolation: Isolation;
       version?: string;
       agentName?: string;
+      sources?: Sources;
     }
   /** The file is no agent file, for example a helper of one. */
   | { type: "no_agent"; reason: string }

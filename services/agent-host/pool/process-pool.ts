@@ -4,7 +4,7 @@ import { median } from "../../../libs/domain/capacity.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { BLOCKING_MS } from "./agent-file.ts";
-import type { ProcessStart, ProcessToHost } from "./messages.ts";
+import type { ProcessStart, ProcessToHost, Sources } from "./messages.ts";
 import type { AgentProcess, IdleTime, Slot } from "./slots.ts";
 import type { SpawnLimiter } from "./spawn-limiter.ts";
 import { type LaunchProcess, ProcessLiveness } from "./supervised-process.ts";
@@ -60,6 +60,12 @@ function wantedMs({ link }: AgentProcess): number {
   return times === undefined ? 0 : times.ranMs + times.waitedMs;
 }
 
+/** The code that a process has loaded. */
+export interface LoadedCode {
+  readonly sources: Sources;
+  readonly version: string | undefined;
+}
+
 /** Owns the agent processes of its profile. A process goes when it ends, is killed or is retired. */
 export class ProcessPool {
   readonly #deps: ProcessPoolDeps;
@@ -67,6 +73,8 @@ export class ProcessPool {
   readonly #processes = new Map<string, AgentProcess>();
   /** The retired processes that have not ended yet. */
   readonly #exiting = new Set<AgentProcess>();
+  /** The code that new processes load instead of what the files contain now. */
+  oldCode: LoadedCode | undefined;
 
   constructor(deps: ProcessPoolDeps, handlers: ProcessHandlers) {
     this.#deps = deps;
@@ -81,7 +89,8 @@ export class ProcessPool {
     return this.all().flatMap((process) => [...process.slots.values()]);
   }
 
-  launch(): AgentProcess {
+  /** @param loadsOldCode false for a process that tries the files as they are now */
+  launch({ loadsOldCode = true } = {}): AgentProcess {
     const { clock, loadLimiter, newId, pingMs, start, timeoutMs } = this.#deps;
     const process: AgentProcess = {
       id: newId(),
@@ -112,7 +121,7 @@ export class ProcessPool {
     };
     const leave = loadLimiter.pass(() => {
       takeTurn(1);
-      if (this.#processes.has(process.id)) this.#tryToBoot(process);
+      if (this.#processes.has(process.id)) this.#tryToBoot(process, loadsOldCode);
     });
     process.leaveLoading = () => {
       cancelTurn();
@@ -122,17 +131,17 @@ export class ProcessPool {
   }
 
   /** The file or its folder may be gone. */
-  #tryToBoot(process: AgentProcess): void {
+  #tryToBoot(process: AgentProcess, loadsOldCode: boolean): void {
     try {
-      this.#boot(process);
+      this.#boot(process, loadsOldCode ? this.oldCode : undefined);
     } catch (error) {
       this.#deps.clock.after(0, () => this.#onGone(process, messageOf(error)));
     }
   }
 
-  #boot(process: AgentProcess): void {
-    const { launch, log, start } = this.#deps;
-    process.link = launch(start, {
+  #boot(process: AgentProcess, oldCode: LoadedCode | undefined): void {
+    const { launch, log } = this.#deps;
+    process.link = launch(this.#startWith(oldCode), {
       onMessage: (message) => {
         process.liveness.answered();
         if (message.type === "pong") this.#onPong(process, message);
@@ -143,6 +152,7 @@ export class ProcessPool {
         this.#onGone(process, reason);
       },
     });
+    if (oldCode !== undefined) process.link.send({ type: "sources", sources: oldCode.sources });
     process.liveness.start({
       send: () => process.link.send({ type: "ping" }),
       // Loading a file or a model may block the process for long.
@@ -155,6 +165,13 @@ export class ProcessPool {
         this.kill(process, `the agent process hung: no answer for ${silentMs} ms`);
       },
     });
+  }
+
+  #startWith(oldCode: LoadedCode | undefined): ProcessStart {
+    const { start } = this.#deps;
+    if (oldCode === undefined) return start;
+    const { version } = oldCode;
+    return { ...start, loadsOldCode: true, ...(version === undefined ? {} : { version }) };
   }
 
   /** Ends a process. Its sessions are lost at once, not when the operating system reports the exit. */

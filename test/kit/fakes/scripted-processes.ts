@@ -6,6 +6,7 @@ import type {
   AgentEvent,
   HostToProcess,
   JobRequest,
+  ProcessStart,
   ProcessToHost,
 } from "../../../services/agent-host/pool/messages.ts";
 import type { CpuTimes } from "../../../services/agent-host/pool/proc-stat.ts";
@@ -17,6 +18,7 @@ import { createSimClock, type SimClock } from "../sim-clock.ts";
 type Slotted = Extract<HostToProcess, { slot: string }>;
 
 interface ScriptedProcess {
+  readonly start: ProcessStart;
   /** Every message from the host, except pings. */
   readonly received: HostToProcess[];
   readonly isKilled: boolean;
@@ -38,9 +40,10 @@ interface ScriptedProcess {
 
 function scriptProcesses(clock: SimClock): { launch: LaunchProcess; processes: ScriptedProcess[] } {
   const processes: ScriptedProcess[] = [];
-  const launch: LaunchProcess = (_start, listener) => {
+  const launch: LaunchProcess = (start, listener) => {
     let isKilled = false;
     const child: ScriptedProcess = {
+      start,
       received: [],
       get isKilled() {
         return isKilled;

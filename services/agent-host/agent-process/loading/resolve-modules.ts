@@ -7,8 +7,13 @@ import * as agentApi from "../agent-api.ts";
 import { COPY } from "./import-agent.ts";
 import { agentsModuleSource } from "./run-app.ts";
 
+interface CompiledModule extends NodeJS.Module {
+  _compile(source: string, filename: string): void;
+}
+
 /** The parts of Node's CommonJS loader that its types leave out. */
-interface CommonJsLoader {
+export interface CommonJsLoader {
+  readonly _extensions: Record<".js", (module: CompiledModule, filename: string) => void>;
   _load(request: string, parent: NodeJS.Module | undefined, isMain: boolean): unknown;
   _resolveFilename(
     request: string,

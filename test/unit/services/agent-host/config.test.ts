@@ -36,6 +36,7 @@ test("gives the agent-host its settings, with what SIGTERM begins", () => {
     isolation: "module",
     agentsVersion: "3aa285d9",
     maxSessionsPerProcess: 121,
+    reloadAgents: false,
     concurrentLoads: expect.any(Number),
     unhandledRejections: "fail",
     prewarmTimeoutMs: 118,

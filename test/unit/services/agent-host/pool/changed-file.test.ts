@@ -53,6 +53,41 @@ describe("a changed agent file", () => {
     expect(scene.give("b")?.process.version).toBe("v2");
   });
 
+  test("loads its old code in new processes until it loads itself, and retries every 30 s", async () => {
+    const scene = poolScene({ min: 1 }, false);
+    const loadNewest = (version: string, sources: Record<string, string>) =>
+      scene.processes.at(-1)?.emit({ type: "loaded", pool: {}, isolation: "process", version, sources });
+    loadNewest("v1", { "/agents/echo.ts": "old" });
+    scene.warmUp();
+    scene.pool.reload();
+    for (const _ of [1, 2]) {
+      const child = scene.processes.at(-1);
+      expect(child?.start).not.toHaveProperty("loadsOldCode");
+      child?.emit({ type: "load_failed", error: "Unexpected token" });
+      expect(scene.pool.profile()).toMatchObject({
+        status: "running",
+        error: "the changed file failed to load, so the old code serves: Unexpected token",
+        version: "v1",
+      });
+      scene.give("a");
+      await scene.clock.advance(1000);
+      const next = scene.processes.at(-1);
+      expect(next?.start).toMatchObject({ loadsOldCode: true, version: "v1" });
+      expect(next?.received[0]).toEqual({ type: "sources", sources: { "/agents/echo.ts": "old" } });
+      loadNewest("v1", { "/agents/echo.ts": "old" });
+      scene.warmUp();
+      expect(scene.numbers()).toMatchObject({ warm: 1 });
+      await scene.clock.advance(29_500);
+    }
+    loadNewest("v2", { "/agents/echo.ts": "new" });
+    expect(scene.pool.profile()).toMatchObject({ status: "running", version: "v2" });
+    expect(scene.pool.profile().error).toBeUndefined();
+    scene.warmUp();
+    scene.give("b");
+    await scene.clock.advance(1000);
+    expect(scene.processes.at(-1)?.start).not.toHaveProperty("loadsOldCode");
+  });
+
   test("starts no agent in the process of a file that has not loaded", () => {
     const scene = readyPool({ min: 1, perProcess: 1 });
     scene.pool.reload();
