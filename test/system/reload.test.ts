@@ -144,12 +144,14 @@ describe("a changed agent file", () => {
   });
 
   test.each([
-    ["CommonJS", "single.ts", "_single.ts"],
-    ["ES modules", "module.mts", "_module.mts"],
-  ])("loads its old code, %s, in new processes while it does not load", async (_, file, helper) => {
+    ["CommonJS in new processes", "single.ts", "_single.ts", "process"],
+    ["ES modules in new processes", "module.mts", "_module.mts", "process"],
+    ["CommonJS in the process of others", "copy.ts", "_copy.ts", "module"],
+    ["ES modules in the process of others", "copies.mts", "_copies.mts", "module"],
+  ])("loads its old code as %s while it does not load itself", async (_, file, helper, isolation) => {
     const [profile = ""] = file.split(".");
     write(helper, words("a"));
-    write(file, agent("1", "process", helper));
+    write(file, agent("1", isolation, helper));
     await scene.pool(profile, { idle: 1 });
     rmSync(join(folder, helper));
     write(file, "export default 1 +;");
@@ -166,9 +168,9 @@ describe("a changed agent file", () => {
       pids.add((await scene.slotOf(next.id))?.agentProcess.pid);
       await scene.end(next.id);
     }
-    expect(pids.size).toBe(3);
+    expect(pids.size).toBe(isolation === "process" ? 3 : 1);
     write(helper, words("b"));
-    write(file, agent("2", "process", helper));
+    write(file, agent("2", isolation, helper));
     await becomes("2b", profile);
     expect(await error()).toBeUndefined();
     rmSync(join(folder, file));

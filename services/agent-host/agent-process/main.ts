@@ -12,7 +12,7 @@ import { RunningJob } from "./job.ts";
 import { protoOf } from "./job-context.ts";
 import { endIntervalsWithJobs } from "./job-intervals.ts";
 import { fingerprintOf } from "./loading/fingerprint.ts";
-import { loadFrom, sourcesOf } from "./loading/kept-sources.ts";
+import { prepareForSources, sourcesOf } from "./loading/kept-sources.ts";
 import {
   type AgentCopy,
   DisabledError,
@@ -72,7 +72,8 @@ emulateJobProcessArgv(start.file);
 const project = process.cwd();
 for (const { file, error } of loadProjectEnv(project))
   log.warn({ file, error }, "failed to read a file of environment variables");
-if (start.loadsOldCode === true) await loadFrom(await oldSources());
+const loadFrom = start.reportsSources === true ? await prepareForSources() : undefined;
+if (start.loadsOldCode === true) await loadFrom?.(await oldSources());
 const projectModules = resolveFromHere(replaceExports(requireInferenceCredentials(start.livekitUrl)));
 patchAgentSession(currentJob);
 muteUntilAnswered(currentJob);
@@ -103,7 +104,9 @@ async function load(): Promise<LoadedAgent> {
     const { agentName, isolation, pool } = loaded;
     const modules = [start.file, ...projectModules()];
     const version = start.version ?? (await fingerprintOf(project, modules));
-    const sources = start.reportsSources === true ? await sourcesOf(modules) : undefined;
+    const sources = loadFrom === undefined ? undefined : await sourcesOf(modules);
+    // Later copies of the file are of the same code as the first one.
+    if (isolation === "module" && sources !== undefined) await loadFrom?.(sources);
     send({
       type: "loaded",
       pool,

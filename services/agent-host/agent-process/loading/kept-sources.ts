@@ -1,4 +1,5 @@
-// Keeps the sources of an agent file and of the modules of its project, so that later processes can load the old code.
+// Keeps the sources of an agent file and of the modules of its project, so that the old code can be loaded after a change.
+import { once } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import Module, { register } from "node:module";
 import path from "node:path";
@@ -28,8 +29,8 @@ export async function sourcesOf(modules: readonly string[]): Promise<Sources | u
 }
 
 /**
- * Both threads that load modules get these sources instead of what the files contain now. Node reads ES modules itself.
- * Its CommonJS loader and tsx read with the functions of node:fs.
+ * Both threads that load modules run this. Node reads ES modules itself. Its CommonJS loader and tsx read with the
+ * functions of node:fs.
  */
 const hooks = `
   import fs from "node:fs";
@@ -44,8 +45,13 @@ const hooks = `
     (typeof file === "string" || file instanceof URL) && Object.hasOwn(sources, pathOf(file)) ? sources[pathOf(file)] : undefined;
   const encoded = (text, options) =>
     (typeof options === "string" ? options : options?.encoding) ? text : Buffer.from(text);
-  export const initialize = (data) => {
-    sources = data.sources;
+  export const use = (next) => { sources = next; };
+  export const initialize = ({ port } = {}) => {
+    port?.on("message", (next) => {
+      use(next);
+      port.postMessage("done");
+    });
+    port?.unref();
     const { readFileSync, promises: { readFile } } = fs;
     fs.readFileSync = (file, options) => {
       const text = find(file);
@@ -75,23 +81,41 @@ const hooks = `
     return found.source == null ? found : { ...found, source, shortCircuit: true };
   }`;
 
-/** Makes the imports that follow load these sources, also of files that have changed or are gone. */
-export async function loadFrom(sources: Sources): Promise<void> {
+interface Hooks {
+  initialize(): void;
+  use(sources: Sources): void;
+}
+
+/**
+ * Called before any other hook is registered.
+ * @returns a function that makes later imports load the sources it gets, although the files have changed or are gone
+ */
+export async function prepareForSources(): Promise<(sources: Sources) => Promise<void>> {
   const url = `data:text/javascript,${encodeURIComponent(hooks)}`;
-  register(url, { data: { sources } });
-  const { initialize } = (await import(url)) as { initialize(data: { sources: Sources }): void };
-  initialize({ sources });
-  requireFrom(sources);
+  const { port1: thread, port2: port } = new MessageChannel();
+  register(url, { data: { port }, transferList: [port] });
+  const here = (await import(url)) as Hooks;
+  here.initialize();
+  let sources: Sources = {};
+  requireFrom(() => sources);
+  return async (next) => {
+    sources = next;
+    here.use(next);
+    thread.postMessage(next);
+    await once(thread, "message");
+    thread.unref();
+  };
 }
 
 const EXTENSIONS = ["", ".ts", ".tsx", ".cts", ".mts", ".js", ".cjs", ".mjs", ".json"];
 
 /** Finds CommonJS modules of the sources whose files are gone, and compiles those that Node itself would have read. */
-function requireFrom(sources: Sources): void {
+function requireFrom(current: () => Sources): void {
   const loader = Module as unknown as CommonJsLoader;
   const { _extensions: extensions, _resolveFilename: resolve } = loader;
   const { ".js": loadJs } = extensions;
   extensions[".js"] = (module, filename) => {
+    const sources = current();
     const source = Object.hasOwn(sources, filename) ? sources[filename] : undefined;
     if (source === undefined) return loadJs(module, filename);
     try {
@@ -107,7 +131,7 @@ function requireFrom(sources: Sources): void {
     } catch (error) {
       const file = path.resolve(path.dirname(parent?.filename ?? ""), request);
       const kept = EXTENSIONS.map((extension) => file + extension).find((name) =>
-        Object.hasOwn(sources, name),
+        Object.hasOwn(current(), name),
       );
       if (!/^[./]/.test(request) || kept === undefined) throw error;
       return kept;

@@ -31,7 +31,8 @@ async function load(file: string, sources: Record<string, string>): Promise<stri
     stdin: {
       contents: `
         import { importAgent } from "./import-agent.ts";
-        import { loadFrom } from "./kept-sources.ts";
+        import { prepareForSources } from "./kept-sources.ts";
+        const loadFrom = await prepareForSources();
         await loadFrom(${JSON.stringify(sources)});
         const { default: exported } = await importAgent(${JSON.stringify(file)});
         console.log(exported.default ?? exported);`,
@@ -46,7 +47,7 @@ async function load(file: string, sources: Record<string, string>): Promise<stri
   return execFileSync(process.execPath, [at("load.mjs")], { encoding: "utf8" }).trim();
 }
 
-describe("loadFrom", () => {
+describe("prepareForSources", () => {
   test.each([
     ["main.mjs", ESM, "helper.mjs", ESM_HELPER, "commonjs"],
     ["main.js", ESM, "helper.js", ESM_HELPER, "module"],
