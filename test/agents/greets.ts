@@ -1,6 +1,6 @@
 // A test agent that greets as soon as it has started, and answers what is written to it.
 import { ReadableStream } from "node:stream/web";
-import { defineAgent, type JobContext, voice } from "@livekit/agents";
+import { AutoSubscribe, defineAgent, type JobContext, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
 
 export const pool = { min: 2, hot: 1, max: 10, perProcess: 10, isolation: "shared" };
@@ -20,7 +20,8 @@ export default defineAgent({
         textInputCallback: (_, { text }) => void session.say(`You wrote ${text}.`, { audio: silence() }),
       },
     });
-    await ctx.connect();
+    // Without effect, also in LiveKit's worker, because the AgentSession has connected the room.
+    await ctx.connect(undefined, AutoSubscribe.AUDIO_ONLY);
     session.say("Good morning.", { audio: silence() });
   },
 });

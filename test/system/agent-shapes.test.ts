@@ -1,10 +1,15 @@
 // Agent files in the shapes that LiveKit's own worker runs: those that wait for their user, have no AgentSession, or
 // close it.
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { createSocket } from "node:dgram";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { openScene, PATIENCE_MS, reasonsOf, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
 import { type Visitor, visit } from "../kit/stack/visitor.ts";
 import { until } from "../kit/until.ts";
+
+/** Agents that connect with options which no standby room has. */
+const OWN_OPTIONS = ["encrypted", "unsubscribed", "own-ice", "dynacast"];
 
 let scene: Scene;
 const visitors: Visitor[] = [];
@@ -16,13 +21,13 @@ const join = async (answer: { url: string; token: string }): Promise<Visitor> =>
 
 beforeAll(async () => {
   scene = await openScene({
-    agents: ["waits", "no-session", "encrypted", "two-sessions", "greets"],
+    agents: ["waits", "no-session", ...OWN_OPTIONS, "two-sessions", "greets"],
     // Longer than a page of a busy machine needs to register.
     env: { GREENROOM_READY_AFTER_MS: "1000", GREENROOM_TRANSCRIPT_DELAY_MS: "5000" },
   });
   await scene.pool("waits", { idle: 2, hot: 1 });
   await scene.pool("no-session", { idle: 1 });
-  await scene.pool("encrypted", { idle: 2, hot: 1 });
+  for (const profile of OWN_OPTIONS) await scene.pool(profile, { idle: 2, hot: 1 });
   await scene.pool("greets", { idle: 2, hot: 1 });
 });
 afterEach(async () => {
@@ -83,6 +88,65 @@ describe("a hot agent that connects with options of its own", () => {
     expect(warm).toMatchObject({ attempt: 1, warm: "warm" });
     expect(await scene.logged(warm.sessionId, "encryption is")).toBe("encryption is on");
   });
+
+  /** Joins and publishes a track. @returns what the agent has seen of it */
+  async function publishTo(answer: Json): Promise<() => Promise<{ published: number; subscribed: number }>> {
+    const visitor = await join(answer);
+    const agent = await until(() => visitor.others()[0], {
+      timeoutMs: PATIENCE_MS,
+      what: "the agent is there",
+    });
+    await visitor.say({ text: "", sampleRate: 16_000, audio: new Int16Array() });
+    const tracks = async () => JSON.parse(await visitor.call(agent.identity, "tracks", ""));
+    await until(async () => (await tracks()).published === 1, {
+      timeoutMs: PATIENCE_MS,
+      what: "the agent sees the track",
+    });
+    return tracks;
+  }
+
+  async function isHeard(answer: Json): Promise<void> {
+    const tracks = await publishTo(answer);
+    await until(async () => (await tracks()).subscribed === 1, {
+      timeoutMs: PATIENCE_MS,
+      what: "the agent is subscribed to the track",
+    });
+  }
+
+  test("is subscribed to no track, not even for a moment, if it asks for none", async () => {
+    const answer = await scene.start({ profile: "unsubscribed" });
+    expect(answer).toMatchObject({ attempt: 1, warm: "hot" });
+    expect(await scene.job(answer.sessionId)).toMatchObject({ wasConnected: true });
+    const tracks = await publishTo(answer);
+    expect(await tracks()).toEqual({ published: 1, subscribed: 0 });
+    await scene.pool("unsubscribed", { idle: 2, hot: 0 });
+  });
+
+  test("asks the ICE servers that its rtcConfig names, and hears its user", async () => {
+    const asked = vi.fn();
+    const server = createSocket("udp4", asked);
+    await new Promise<void>((resolve) => server.bind(0, "127.0.0.1", resolve));
+    try {
+      const stun = `stun:127.0.0.1:${server.address().port}`;
+      const answer = await scene.start({ profile: "own-ice", metadata: { stun } });
+      expect(answer).toMatchObject({ attempt: 1, warm: "hot" });
+      await isHeard(answer);
+      await until(() => asked.mock.calls.length > 0, {
+        timeoutMs: PATIENCE_MS,
+        what: "the ICE server is asked",
+      });
+      await scene.pool("own-ice", { idle: 2, hot: 0 });
+    } finally {
+      server.close();
+    }
+  });
+
+  test("has options that only the room's own connect takes", async () => {
+    const answer = await scene.start({ profile: "dynacast" });
+    expect(answer).toMatchObject({ attempt: 1, warm: "hot" });
+    await isHeard(answer);
+    await scene.pool("dynacast", { idle: 2, hot: 0 });
+  });
 });
 
 describe("an agent with two AgentSessions", () => {
@@ -119,6 +183,7 @@ describe("an agent that greets as soon as it has started", () => {
     // The page of LiveKit's React example registers after an animation.
     await new Promise((resolve) => setTimeout(resolve, 600));
     await toRead(visitor.reads(), "Good morning.");
+    await scene.pool("greets", { idle: 2, hot: 1 });
   });
 
   test("answers a user who writes as soon as it is ready", async () => {

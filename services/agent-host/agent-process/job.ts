@@ -41,6 +41,8 @@ interface Ending {
   readonly sessionGoesOn?: boolean;
 }
 
+type SessionStart = Parameters<voice.AgentSession["start"]>[0];
+
 /** The time in which a file that has closed its AgentSession may start another one. */
 const NEXT_SESSION_MS = 1000;
 
@@ -193,7 +195,8 @@ export class RunningJob {
   }
 
   /** @returns true for the first session of the job, which continues the conversation. */
-  onSessionStarting(session: voice.AgentSession, agent: voice.Agent): boolean {
+  onSessionStarting(session: voice.AgentSession, { agent, room }: SessionStart): boolean {
+    if (room === this.#deps.room) this.#deps.room.sessionStarting();
     this.#openSessions.add(session);
     this.#usage.follow(session);
     if (this.#session !== undefined) return false;

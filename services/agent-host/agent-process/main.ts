@@ -31,7 +31,7 @@ import { type OwnParticipant, ownParticipant, showName } from "./participant.ts"
 import { patchAgentSession } from "./patch-agent-session.ts";
 import { requireInferenceCredentials } from "./require-inference-credentials.ts";
 import { isRetryable } from "./retryable.ts";
-import { JobRoom } from "./room.ts";
+import { JobRoom, STANDBY_OPTIONS } from "./room.ts";
 import { SimulatedRoom } from "./simulated-room.ts";
 
 interface Slot {
@@ -202,7 +202,7 @@ async function connectStandby(id: string, roomName: string, token: string): Prom
   if (slot === undefined || slot.isTaken) return;
   const room = newRoom(roomName, id);
   try {
-    await room.connect(start.livekitUrl, token, { autoSubscribe: true, dynacast: false });
+    await room.connect(start.livekitUrl, token, STANDBY_OPTIONS);
   } catch (error) {
     send({ type: "standby_failed", slot: id, error: redactTokens(messageOf(error)) });
     return;

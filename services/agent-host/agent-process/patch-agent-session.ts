@@ -18,7 +18,7 @@ export function patchAgentSession(currentJob: () => RunningJob | undefined): voi
   prototype.start = async function startFollowed(...args: Parameters<typeof start>) {
     const job = currentJob();
     if (job !== undefined) jobs.set(this, job);
-    const isFirst = job?.onSessionStarting(this, args[0].agent) === true;
+    const isFirst = job?.onSessionStarting(this, args[0]) === true;
     job?.readiness.sessionStarting();
     const result = await start.apply(this, args).catch((error: unknown) => {
       job?.readiness.sessionFailed(error);

@@ -1,6 +1,10 @@
 // A LiveKit room for one of many agents in a process. It handles only its own events, and connects once.
+import { isDeepStrictEqual } from "node:util";
 import { type JobContext, runWithJobContext } from "@livekit/agents";
 import { DisconnectReason, Room, RoomEvent, type RoomOptions } from "@livekit/rtc-node";
+
+/** The options of a standby room: LiveKit's defaults. */
+export const STANDBY_OPTIONS: RoomOptions = { autoSubscribe: true, dynacast: false };
 
 interface FfiEvent {
   readonly message: {
@@ -32,8 +36,8 @@ interface RoomInside {
  * In the library every Room takes a lock for every event of every room in the process, so the cost grows with rooms ×
  * events. This class drops the events of other rooms before the lock.
  *
- * The room of a hot agent is connected before its job begins. The agent's own `connect` then returns at once, unless it
- * asks for a connection of another kind, for example with end-to-end encryption.
+ * The room of a hot agent is connected before its job begins. The agent's own `connect` then returns at once, unless its
+ * options are other ones, for example with end-to-end encryption.
  */
 export class JobRoom extends Room {
   /** Called once the room is connected. */
@@ -42,6 +46,10 @@ export class JobRoom extends Room {
   onReconnected: (() => void) | undefined;
   /** Why the last connection could not be made. */
   connectError: unknown;
+  /** The options of the present connection. */
+  #options: object = {};
+  /** Whether the agent has chosen them. LiveKit then ignores the options of a later `ctx.connect`. */
+  #isChosen = false;
   #isReconnecting = false;
   /** Whether the room was left, also while it was connecting. */
   #isLeft = false;
@@ -97,9 +105,17 @@ export class JobRoom extends Room {
     this.#job = job;
   }
 
+  /** An AgentSession starts in the room. LiveKit would connect it with the default options. */
+  sessionStarting(): void {
+    if (this.isConnected) this.#isChosen = true;
+  }
+
   override async connect(url: string, token: string, options?: RoomOptions): Promise<void> {
+    const wanted = withDefaults(options);
     if (!this.isConnected) {
       this.#isLeft = false;
+      this.#options = wanted;
+      this.#isChosen = this.#job !== undefined;
       try {
         await super.connect(url, token, options);
       } catch (error) {
@@ -108,10 +124,12 @@ export class JobRoom extends Room {
       }
       if (this.#isLeft) await this.disconnect();
       else this.onConnected?.();
-    } else if (needsOwnConnection(options)) {
-      await this.#reconnect(url, this.token ?? "", options);
     } else {
-      this.#applyLate(options);
+      const mayReconnect = !this.#isChosen || isEncrypted(options);
+      this.#isChosen = true;
+      if (!mayReconnect || isDeepStrictEqual(wanted, this.#options)) return;
+      this.#options = wanted;
+      await this.#reconnect(url, this.token ?? "", options);
     }
   }
 
@@ -169,22 +187,18 @@ export class JobRoom extends Room {
       client?.off("ffi_event", (this as unknown as RoomInside).onFfiEvent);
     }
   }
-
-  /** A standby room was connected with autoSubscribe. For an agent without autoSubscribe it is undone. */
-  #applyLate(options: RoomOptions | undefined): void {
-    if (options?.autoSubscribe !== false) return;
-    for (const participant of this.remoteParticipants.values()) {
-      for (const publication of participant.trackPublications.values()) publication.setSubscribed(false);
-    }
-    this.on(RoomEvent.TrackPublished, (publication) => publication.setSubscribed(false));
-  }
 }
 
 const HIDDEN = new Set<string | symbol>([RoomEvent.Disconnected, RoomEvent.ConnectionStateChanged]);
 
-/** A standby room is connected without encryption, and with the default configuration of WebRTC. */
-const needsOwnConnection = ({ e2ee, encryption, rtcConfig }: Partial<RoomOptions> = {}): boolean =>
-  [e2ee, encryption, rtcConfig].some((option) => option !== undefined);
+/** All options with which a room is connected. An undefined option counts as left out. */
+const withDefaults = (options: Partial<RoomOptions> = {}): object => ({
+  ...STANDBY_OPTIONS,
+  ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+});
+
+const isEncrypted = ({ e2ee, encryption }: Partial<RoomOptions> = {}): boolean =>
+  (e2ee ?? encryption) !== undefined;
 
 /** Longer than LiveKit takes to announce a participant. After that, the data is handled as the library does it. */
 const EARLY_MS = 5000;
