@@ -6,6 +6,7 @@ import {
 } from "@livekit/protocol";
 import { type RoomServiceClient, TwirpError } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
+import type { LiveKitRoom } from "../contracts/fleet/host.ts";
 import type { AskAgent } from "./ask-agent.ts";
 import { decideClose, type ParticipantInfo, type Rooms, SESSION_ROOM } from "./rooms.ts";
 
@@ -22,14 +23,18 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
   },
   async create(room, options, mayExist = false) {
     // LiveKit would change the options of a room that is there.
-    if (mayExist && (await find(client, room)) !== undefined) return;
-    await orUnavailable(`creating the room ${room}`, () =>
-      client.createRoom({
-        name: room,
-        emptyTimeout: options.emptyTimeoutS,
-        departureTimeout: options.departureTimeoutS,
-      }),
-    );
+    const found = mayExist ? await find(client, room) : undefined;
+    const made =
+      found ??
+      (await orUnavailable(`creating the room ${room}`, () =>
+        client.createRoom({
+          name: room,
+          emptyTimeout: options.emptyTimeoutS,
+          departureTimeout: options.departureTimeoutS,
+        }),
+      ));
+    const { turnPassword: _secret, ...described } = made.toJson() as LiveKitRoom;
+    return described;
   },
   async config(room) {
     const found = await find(client, room);

@@ -1,4 +1,5 @@
 // Rooms and their participants: the interface that services use. LiveKit's API or a simulation implements it.
+import type { LiveKitRoom } from "../contracts/fleet/host.ts";
 
 export interface RoomInfo {
   readonly name: string;
@@ -59,11 +60,11 @@ export interface RoomConfig {
 
 export interface Rooms {
   /**
-   * Creates a room.
+   * Creates a room. Returns LiveKit's description of the room, or undefined if rooms are simulated.
    * @param mayExist keeps the options of an existing room, which costs one more request
    * @throws GreenroomError livekit_unavailable
    */
-  create(room: string, options: RoomOptions, mayExist?: boolean): Promise<void>;
+  create(room: string, options: RoomOptions, mayExist?: boolean): Promise<LiveKitRoom | undefined>;
   /** The options of an existing room, without the ones that LiveKit does not report. @throws GreenroomError livekit_unavailable */
   config(room: string): Promise<RoomConfig | undefined>;
   /** Removes all participants and the room. Succeeds if missing. @throws GreenroomError livekit_unavailable */

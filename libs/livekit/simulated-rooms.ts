@@ -24,6 +24,7 @@ export function simulatedRooms(nowS: () => number = () => Math.floor(Date.now() 
   return {
     async create(name) {
       if (!rooms.has(name)) open(name).isOurs = true;
+      return undefined;
     },
     config: async (name) => (rooms.has(name) ? {} : undefined),
     async delete(name) {

@@ -1,6 +1,7 @@
 // Executes a record's commands against hosts and LiveKit.
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { isError, messageOf } from "../../libs/contracts/errors.ts";
+import type { Assign as AssignCommand } from "../../libs/contracts/fleet/host.ts";
 import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import { calleeIdentityOf, isExternal, isProviderHost } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
@@ -83,9 +84,9 @@ async function assignTo(
   const startedAtMs = deps.clock.monotonic();
   const failure = (step: string, error: unknown): string =>
     `${step} failed after ${Math.round(deps.clock.monotonic() - startedAtMs)} ms: ${messageOf(error)}`;
-  let token: string | undefined;
+  let access: RoomAccess = {};
   try {
-    if (needsRoom) token = await createRoom(deps, record, command);
+    if (needsRoom) access = await createRoom(deps, record, command);
   } catch (error) {
     const reason = failure("creating the room", error);
     // An outage of LiveKit costs no attempt, and a session that recovers stays in recovery.
@@ -100,7 +101,7 @@ async function assignTo(
     return { ...base, type: "declined", reason, mayHaveStarted, ...pause };
   };
   try {
-    const answer = await deps.bus.core.request(assignCommand, host, assignOf(record, command, token));
+    const answer = await deps.bus.core.request(assignCommand, host, assignOf(record, command, access));
     if (answer.verdict === "accepted") return undefined;
     const verb = answer.verdict === "stale" ? "rejected a stale assign" : "declined";
     return declined(`${host} ${verb}: ${answer.reason}`, false);
@@ -121,27 +122,31 @@ async function assignTo(
   }
 }
 
-/** Creates the session's room. Returns the agent's token; an external provider makes the token of its own agent. */
+/** The part of an assign that concerns its room. */
+type RoomAccess = Pick<AssignCommand, "token" | "liveKitRoom">;
+
+/** Creates the session's room. An external provider makes the token of its own agent. */
 async function createRoom(
   { livekit }: ExecuteDeps,
-  { profile, provider, room, roomIsNamed }: SessionRecord,
+  { provider, room, roomIsNamed }: SessionRecord,
   { identity }: Assign,
-): Promise<string | undefined> {
+): Promise<RoomAccess> {
   const { rooms, tokens } = requireLiveKit(livekit);
   // The user of a room token may have created the room, with options of the token.
-  await rooms.create(room, SESSION_ROOM, roomIsNamed);
-  if (isExternal(provider)) return undefined;
-  return tokens.forAgent({ room, identity, name: profile, ttlS: AGENT_TOKEN_TTL_S });
+  const liveKitRoom = await rooms.create(room, SESSION_ROOM, roomIsNamed);
+  if (isExternal(provider)) return {};
+  const token = await tokens.forAgent({ room, identity, ttlS: AGENT_TOKEN_TTL_S });
+  return { token, ...(liveKitRoom === undefined ? {} : { liveKitRoom }) };
 }
 
-const assignOf = (record: SessionRecord, command: Assign, token: string | undefined) => ({
+const assignOf = (record: SessionRecord, command: Assign, access: RoomAccess) => ({
   ...attemptRefOf({ ...record, attempt: command.attempt }),
   epoch: command.epoch,
   profile: record.profile,
   requestedWarmth: command.requestedWarmth,
   ...(command.room === undefined ? {} : { room: command.room }),
   identity: command.identity,
-  ...(token === undefined ? {} : { token }),
+  ...access,
   user: record.user,
   metadata: record.metadata,
   ...(record.metadataText === undefined ? {} : { metadataText: record.metadataText }),

@@ -1,5 +1,6 @@
 // A test agent that shows its job, under LiveKit's own worker and under Greenroom.
-import { cli, defineAgent, type JobContext, type JobRequest, ServerOptions } from "@livekit/agents";
+import { cli, defineAgent, JobContext, type JobRequest, ServerOptions } from "@livekit/agents";
+import { Participant, Room } from "@livekit/rtc-node";
 
 export const pool = { min: 2, hot: 1, max: 20, perProcess: 10, isolation: "shared" };
 
@@ -26,33 +27,31 @@ function optionsIn(text: string): Wanted {
   }
 }
 
+/** The values of all public getters of a class, besides the ones in `without`. */
+const gettersOf = (type: { prototype: object }, of: object, without: readonly string[] = []) =>
+  Object.fromEntries(
+    Object.entries(Object.getOwnPropertyDescriptors(type.prototype))
+      .filter(([name, { get }]) => get !== undefined && !without.includes(name))
+      .map(([name, { get }]) => [name, get?.call(of)]),
+  );
+
 /** The fields of a job without its secrets. */
-const shown = ({ info, job, room, workerId, agent }: JobContext) => ({
-  job: JSON.parse(JSON.stringify(job, (_, value) => (typeof value === "bigint" ? String(value) : value))),
-  room: {
-    name: room.name,
-    isConnected: room.isConnected,
-    metadata: room.metadata,
-    emptyTimeout: room.emptyTimeout,
-    creationTime: room.creationTime,
-  },
-  info: {
-    acceptArguments: info.acceptArguments,
-    isSameJob: info.job === job,
-    url: info.url,
-    keyAndSecret: [info.apiKey, info.apiSecret].every((part) => (part ?? "").length > 5),
-    token: JSON.parse(Buffer.from(info.token.split(".")[1] ?? "", "base64url").toString() || "{}"),
-    workerId: info.workerId,
-  },
-  workerId,
-  agent: agent && {
-    identity: agent.identity,
-    name: agent.name,
-    metadata: agent.metadata,
-    attributes: agent.attributes,
-    kind: agent.kind,
-  },
-});
+function shown(ctx: JobContext) {
+  const { info, job, room, agent } = ctx;
+  const { apiKey, apiSecret, token, job: own, ...rest } = info;
+  return {
+    ...gettersOf(JobContext, ctx, ["proc", "room", "info", "agent", "inferenceExecutor", "sessionDirectory"]),
+    job: JSON.parse(JSON.stringify(job, (_, value) => (typeof value === "bigint" ? String(value) : value))),
+    room: gettersOf(Room, room, ["token"]),
+    info: {
+      ...rest,
+      isSameJob: own === job,
+      keyAndSecret: [apiKey, apiSecret].every((part) => (part ?? "").length > 5),
+      token: JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString() || "{}"),
+    },
+    agent: agent && gettersOf(Participant, agent),
+  };
+}
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {

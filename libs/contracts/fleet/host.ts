@@ -85,6 +85,10 @@ export const HostRecord = z.object({
 });
 export type HostRecord = z.infer<typeof HostRecord>;
 
+/** LiveKit's description of a room, in LiveKit's JSON format. */
+export const LiveKitRoom = z.record(z.string(), z.unknown());
+export type LiveKitRoom = z.infer<typeof LiveKitRoom>;
+
 export const Assign = z.object({
   ...attemptFields,
   /** The host's epoch in the record. A host with another epoch answers `stale`. */
@@ -93,6 +97,8 @@ export const Assign = z.object({
   requestedWarmth: Warmth,
   /** Absent if a hot agent is requested, since it uses its standby room. */
   room: z.string().optional(),
+  /** The room for `ctx.job.room`. */
+  liveKitRoom: LiveKitRoom.optional(),
   identity: z.string(),
   /** The agent's room token. Absent if a hot agent is requested, since it is already in its room. */
   token: z.string().optional(),

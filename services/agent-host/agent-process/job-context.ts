@@ -37,7 +37,9 @@ export const insideOf = (context: JobContext): ContextInside => context as unkno
 
 const NS_PER_MS = 1_000_000n;
 
-/** The job of an attempt. Its room is complete once the agent is in it. */
+type JsonObject = Parameters<typeof RoomProto.fromJson>[0];
+
+/** The job of an attempt. A room that its creator has not described is complete once the agent is in it. */
 export function protoOf(start: ProcessStart, job: JobRequest, agentName: string, room: JobRoom): Job {
   const now = BigInt(Date.now()) * NS_PER_MS;
   const proto = new Job({
@@ -47,7 +49,7 @@ export function protoOf(start: ProcessStart, job: JobRequest, agentName: string,
     type: JobType.JT_ROOM,
     agentName,
     metadata: job.metadata,
-    room: new RoomProto({ name: job.room ?? room.name ?? "" }),
+    room: RoomProto.fromJson((room.described ?? {}) as JsonObject, { ignoreUnknownFields: true }),
     state: new JobState({
       status: JobStatus.JS_RUNNING,
       workerId: start.host,
@@ -55,6 +57,7 @@ export function protoOf(start: ProcessStart, job: JobRequest, agentName: string,
       updatedAt: now,
     }),
   });
+  if (proto.room?.name === "") proto.room.name = job.room ?? room.name ?? "";
   describeRoom(proto, room);
   return proto;
 }
@@ -93,7 +96,7 @@ export function makeContext(
   { shutdown, keepsRoom }: Control,
 ): JobContext {
   const info = {
-    acceptArguments: { ...accepted, name: accepted.name || start.profile, identity },
+    acceptArguments: { ...accepted, identity },
     job: proto,
     url: start.livekitUrl,
     token,

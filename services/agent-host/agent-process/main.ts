@@ -146,7 +146,7 @@ async function handle(message: HostToProcess): Promise<void> {
     case "warm":
       return warm(message.slot);
     case "connect_standby":
-      return connectStandby(message.slot, message.room, message.token);
+      return connectStandby(message);
     case "run":
       return run(message);
     case "release":
@@ -197,10 +197,13 @@ async function copyForSlot(): Promise<AgentCopy> {
   return await next;
 }
 
-async function connectStandby(id: string, roomName: string, token: string): Promise<void> {
+type Standby = Extract<HostToProcess, { type: "connect_standby" }>;
+
+async function connectStandby({ slot: id, room: name, token, liveKitRoom }: Standby): Promise<void> {
   const slot = slots.get(id);
   if (slot === undefined || slot.isTaken) return;
-  const room = newRoom(roomName, id);
+  const room = newRoom(name, id);
+  room.described = liveKitRoom;
   try {
     await room.connect(start.livekitUrl, token, STANDBY_OPTIONS);
   } catch (error) {
@@ -235,6 +238,7 @@ async function run({ slot: id, job }: Extract<HostToProcess, { type: "run" }>): 
     job.room === undefined && standby !== undefined ? standby : newRoom(job.room ?? "", job.identity);
   if (room !== standby) standby?.disconnect().catch(() => {});
   slot.room = room;
+  room.described ??= job.liveKitRoom;
   const proto = protoOf(start, job, agentName, room);
   const answer = await askRequestFunc(slot.copy.requestFunc, proto);
   if (slots.get(id) !== slot) return; // The host has released the slot.

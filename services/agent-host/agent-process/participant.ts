@@ -34,7 +34,7 @@ export interface OwnParticipant {
  * @param room the name of the room to join
  */
 export async function ownParticipant(
-  { livekitApiKey, livekitApiSecret, profile }: ProcessStart,
+  { livekitApiKey, livekitApiSecret }: ProcessStart,
   { sessionId, attempt }: Pick<JobRequest, "sessionId" | "attempt">,
   room: string,
   agentName: string,
@@ -49,7 +49,7 @@ export async function ownParticipant(
   const token = await createTokens(livekitApiKey, livekitApiSecret).forAgent({
     room,
     identity,
-    name: name || profile,
+    ...(name === "" ? {} : { name }),
     metadata,
     attributes: { ...attributes, ...nameAttributes(agentName) },
     ttlS: TOKEN_TTL_S,

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type JobContext, runWithJobContext } from "@livekit/agents";
 import { DisconnectReason, Room, RoomEvent, type RoomOptions } from "@livekit/rtc-node";
+import type { LiveKitRoom } from "../../../libs/contracts/fleet/host.ts";
 
 /** The options of a standby room: LiveKit's defaults. */
 export const STANDBY_OPTIONS: RoomOptions = { autoSubscribe: true, dynacast: false };
@@ -44,6 +45,8 @@ export class JobRoom extends Room {
   onConnected: (() => void) | undefined;
   /** Called once the room is connected again, with the options of the agent's own `connect`. */
   onReconnected: (() => void) | undefined;
+  /** LiveKit's description of the room at its creation, for `ctx.job.room`. */
+  described: LiveKitRoom | undefined;
   /** Why the last connection could not be made. */
   connectError: unknown;
   /** The options of the present connection. */

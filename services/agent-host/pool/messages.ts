@@ -1,5 +1,6 @@
 // The messages between a host and its agent processes, over the channel of the child process.
 import type { AgentUsage } from "../../../libs/contracts/calls/call.ts";
+import type { LiveKitRoom } from "../../../libs/contracts/fleet/host.ts";
 import type { Isolation, PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { SavedConversation } from "../../../libs/contracts/sessions/conversation.ts";
@@ -54,6 +55,8 @@ export interface ResumedConversation extends SavedConversation {
 export interface JobRequest extends AttemptRef {
   /** The room to join; undefined for a hot agent, which is in its standby room. */
   readonly room: string | undefined;
+  /** LiveKit's description of that room, if known. */
+  readonly liveKitRoom?: LiveKitRoom;
   readonly token: string | undefined;
   readonly identity: string;
   readonly user: User;
@@ -68,7 +71,7 @@ export interface JobRequest extends AttemptRef {
 export type HostToProcess =
   | { type: "sources"; sources: Sources }
   | { type: "warm"; slot: string }
-  | { type: "connect_standby"; slot: string; room: string; token: string }
+  | { type: "connect_standby"; slot: string; room: string; token: string; liveKitRoom?: LiveKitRoom }
   | { type: "run"; slot: string; job: JobRequest }
   /** `sessionGoesOn`: another agent continues the session of the slot. */
   | { type: "release"; slot: string; reason: string; sessionGoesOn?: boolean }

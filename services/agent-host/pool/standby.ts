@@ -1,14 +1,21 @@
 // Makes warm agents hot: connects them to a standby room, which becomes the room of the session that they serve.
 import { messageOf } from "../../../libs/contracts/errors.ts";
+import type { LiveKitRoom } from "../../../libs/contracts/fleet/host.ts";
 import { STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { Slot } from "./slots.ts";
 
+interface StandbyRoom {
+  readonly room: string;
+  readonly token: string;
+  readonly liveKitRoom?: LiveKitRoom;
+}
+
 export interface StandbyRoomSource {
   /** @throws GreenroomError livekit_unavailable */
-  make(slot: string): Promise<{ room: string; token: string }>;
+  make(slot: string): Promise<StandbyRoom>;
   /** Deletes the room in the background; never throws. */
   discard(slot: string): void;
 }
@@ -92,10 +99,10 @@ export class Standby {
   #connect(slot: Slot, standby: StandbyRoomSource): void {
     slot.isConnectingStandby = true;
     standby.make(slot.id).then(
-      ({ room, token }) => {
+      (room) => {
         slot.hasStandby = true;
         if (slot.state === "warm") {
-          slot.process.link.send({ type: "connect_standby", slot: slot.id, room, token });
+          slot.process.link.send({ type: "connect_standby", slot: slot.id, ...room });
           return;
         }
         slot.isConnectingStandby = false; // The slot got a session or was released in between.
@@ -122,12 +129,13 @@ export class StandbyRooms implements StandbyRoomSource {
     this.#log = log;
   }
 
-  async make(slot: string): Promise<{ room: string; token: string }> {
+  async make(slot: string): Promise<StandbyRoom> {
     const { rooms, tokens } = this.#livekit;
     const room = `${STANDBY_PREFIX}${slot}`;
-    await rooms.create(room, { emptyTimeoutS: EMPTY_TIMEOUT_S, departureTimeoutS: DEPARTURE_TIMEOUT_S });
+    const options = { emptyTimeoutS: EMPTY_TIMEOUT_S, departureTimeoutS: DEPARTURE_TIMEOUT_S };
+    const liveKitRoom = await rooms.create(room, options);
     const token = await tokens.forAgent({ room, identity: `agent-${slot}`, ttlS: TOKEN_TTL_S });
-    return { room, token };
+    return { room, token, ...(liveKitRoom === undefined ? {} : { liveKitRoom }) };
   }
 
   discard(slot: string): void {

@@ -164,6 +164,7 @@ export class Assignments {
     pool.run(slot, {
       ...attemptRefOf(assign),
       room: assign.room,
+      ...(assign.liveKitRoom === undefined ? {} : { liveKitRoom: assign.liveKitRoom }),
       token: assign.token,
       identity: assign.identity,
       user: assign.user,

@@ -206,7 +206,11 @@ export class SimLiveKit {
   #api(process: string, clock: Clock): Rooms {
     const call = <T>(doing: string, work: () => T) => this.call(process, clock, doing, work);
     return {
-      create: (room, options) => call(`creating room ${room}`, () => void this.#open(room, options)),
+      create: (room, options) =>
+        call(`creating room ${room}`, () => {
+          this.#open(room, options);
+          return undefined;
+        }),
       config: (room) => call(`finding room ${room}`, () => (this.#rooms.has(room) ? {} : undefined)),
       delete: (room) => call(`deleting room ${room}`, () => this.#delete(room, "room_deleted")),
       close: (room, session) =>
