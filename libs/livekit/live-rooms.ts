@@ -10,6 +10,9 @@ import type { LiveKitRoom } from "../contracts/fleet/host.ts";
 import type { AskAgent } from "./ask-agent.ts";
 import { decideClose, type ParticipantInfo, type Rooms, SESSION_ROOM } from "./rooms.ts";
 
+/** Of a room, as JSON. A description becomes part of a message of NATS, which may have 1 MiB. */
+const METADATA_MAX = 256 * 1024;
+
 /** @param askAgent asks an agent whether it is alive; without it, a listed agent counts as alive */
 export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms => ({
   async close(room, session) {
@@ -33,8 +36,8 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
           departureTimeout: options.departureTimeoutS,
         }),
       ));
-    const { turnPassword: _secret, ...described } = made.toJson() as LiveKitRoom;
-    return described;
+    const { turnPassword: _secret, metadata = "", ...described } = made.toJson() as LiveKitRoom;
+    return JSON.stringify(metadata).length > METADATA_MAX ? described : { ...described, metadata };
   },
   async config(room) {
     const found = await find(client, room);
