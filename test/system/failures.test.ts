@@ -148,6 +148,27 @@ describe("an agent's failure", () => {
     await scene.end(sessionId);
   });
 
+  test("ends its session as an agent error when a rejected promise is not awaited and the setting is fail", async () => {
+    const strict = await openScene({
+      agents: ["troubled"],
+      calls: 1,
+      env: { GREENROOM_UNHANDLED_REJECTIONS: "fail" },
+    });
+    try {
+      await strict.pool("troubled", { idle: 3 });
+      const neighbor = await strict.start({ profile: "troubled" });
+      const id = await askTroubled(strict, "reject later", { attempts: 99 });
+      const session = await strict.ended(id);
+      expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 3, failures: 3 });
+      expect(reasonsOf(session)).toEqual(Array(3).fill("Error: nobody awaits this"));
+      expect(await strict.session(neighbor.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+    } finally {
+      // Not strict.stop(), which removes the agent files of the other scene too.
+      await strict.bus.close();
+      await strict.stack.stop();
+    }
+  });
+
   test("retires the agent process when it belongs to no session, while running sessions continue", async () => {
     const neighbor = await scene.start({ profile: "troubled" });
     const before = (await scene.slotOf(neighbor.sessionId))?.agentProcess.pid;
