@@ -12,11 +12,12 @@ const visitors: Visitor[] = [];
 
 beforeAll(async () => {
   scene = await openScene({
-    agents: ["isolated-process", "isolated-module", "isolated-shared", "burns"],
+    agents: ["isolated-process", "isolated-module", "isolated-shared", "isolated-by-default", "burns"],
     env: { GREENROOM_MIN_PROCESSES_PER_PROFILE: "1" },
   });
   for (const profile of ["isolated-process", "isolated-module", "isolated-shared"])
     await scene.pool(profile, { idle: 2 });
+  await scene.pool("isolated-by-default", { idle: 3 });
   await scene.pool("burns", { idle: 3 });
 });
 afterEach(async () => {
@@ -63,6 +64,15 @@ describe("process isolation", () => {
       what: "the processes of the calls are gone",
     });
     await scene.pool("isolated-process", { idle: 2 });
+  });
+});
+
+describe("a file without a pool export, and no setting", () => {
+  test("gives each session a process, and so variables, of its own", async () => {
+    expect((await scene.hosts())[0].profiles["isolated-by-default"]).toMatchObject({ isolation: "process" });
+    const { accounts, pids } = await callsOf("isolated-by-default");
+    expect(accounts).toEqual(["ann", "bob", "cem"]);
+    expect(new Set(pids).size).toBe(3);
   });
 });
 
