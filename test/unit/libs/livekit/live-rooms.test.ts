@@ -1,4 +1,4 @@
-// Rooms of a LiveKit server, as its API describes them.
+// Descriptions of rooms, as LiveKit creates them.
 import { Room } from "@livekit/protocol";
 import type { RoomServiceClient } from "livekit-server-sdk";
 import { expect, test } from "vitest";
