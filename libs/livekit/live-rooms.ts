@@ -10,7 +10,7 @@ import type { LiveKitRoom } from "../contracts/fleet/host.ts";
 import type { AskAgent } from "./ask-agent.ts";
 import { decideClose, type ParticipantInfo, type Rooms, SESSION_ROOM } from "./rooms.ts";
 
-/** Of a room, as JSON. A description becomes part of a message of NATS, which may have 1 MiB. */
+/** The longest metadata in a description, in bytes of JSON. A description becomes part of a message of NATS, which may have 1 MiB. */
 const METADATA_MAX = 256 * 1024;
 
 /** @param askAgent asks an agent whether it is alive; without it, a listed agent counts as alive */

@@ -1,4 +1,4 @@
-// Descriptions of rooms, as LiveKit creates them.
+// The description of a room that LiveKit has created.
 import { Room } from "@livekit/protocol";
 import type { RoomServiceClient } from "livekit-server-sdk";
 import { expect, test } from "vitest";
