@@ -3,6 +3,13 @@ import { RoomConfiguration } from "@livekit/protocol";
 import { AccessToken } from "livekit-server-sdk";
 import type { TokenRequest, Tokens } from "./rooms.ts";
 
+/**
+ * The options that are set. As a message, it would become JSON with all fields, and older versions of LiveKit's client
+ * refuse a token with a field that they don't know.
+ */
+const onlySet = (config: NonNullable<TokenRequest["roomConfig"]>): RoomConfiguration =>
+  new RoomConfiguration(config).toJson() as unknown as RoomConfiguration;
+
 export function createTokens(apiKey: string, apiSecret: string): Tokens {
   const token = (request: TokenRequest) =>
     new AccessToken(apiKey, apiSecret, {
@@ -24,7 +31,7 @@ export function createTokens(apiKey: string, apiSecret: string): Tokens {
     forUser(request) {
       const access = token(request);
       access.addGrant(grantsIn(request.room));
-      if (request.roomConfig !== undefined) access.roomConfig = new RoomConfiguration(request.roomConfig);
+      if (request.roomConfig !== undefined) access.roomConfig = onlySet(request.roomConfig);
       return access.toJwt();
     },
     forAgent(request) {

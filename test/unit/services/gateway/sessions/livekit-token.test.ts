@@ -18,10 +18,10 @@ const roomConfigIn = async (body: object) => {
   return JSON.parse(Buffer.from(claims, "base64url").toString()).roomConfig;
 };
 
-test("puts the options of the room into the token, without its agent", async () => {
+// Older versions of LiveKit's client refuse a token with a field that they don't know.
+test("puts the given options of the room into the token, and no other field", async () => {
   const room_config = { metadata: "m", max_participants: 2, agents: [{ agent_name: "echo", metadata: "x" }] };
-  expect(await roomConfigIn({ room_name: "team", room_config })).toMatchObject({
-    agents: [],
+  expect(await roomConfigIn({ room_name: "team", room_config })).toEqual({
     metadata: "m",
     maxParticipants: 2,
   });
@@ -31,9 +31,9 @@ test("puts the options of the room into the token, without its agent", async () 
 });
 
 test("keeps the time-outs of Greenroom's rooms unless the client chose others", async () => {
-  expect(await roomConfigIn({})).toMatchObject({ emptyTimeout: 601, departureTimeout: 61 });
+  expect(await roomConfigIn({})).toEqual({ emptyTimeout: 601, departureTimeout: 61 });
   const room_config = { departure_timeout: 5 };
-  expect(await roomConfigIn({ room_config })).toMatchObject({ emptyTimeout: 601, departureTimeout: 5 });
+  expect(await roomConfigIn({ room_config })).toEqual({ emptyTimeout: 601, departureTimeout: 5 });
 });
 
 test.each([
