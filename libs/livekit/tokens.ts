@@ -4,8 +4,8 @@ import { AccessToken } from "livekit-server-sdk";
 import type { TokenRequest, Tokens } from "./rooms.ts";
 
 /**
- * The options that are set. As a message, it would become JSON with all fields, and older versions of LiveKit's client
- * refuse a token with a field that they don't know.
+ * The options that are set. A message of LiveKit's protocol would become JSON with all fields. Older clients refuse a
+ * token with a field that they don't know.
  */
 const onlySet = (config: NonNullable<TokenRequest["roomConfig"]>): RoomConfiguration =>
   new RoomConfiguration(config).toJson() as unknown as RoomConfiguration;
