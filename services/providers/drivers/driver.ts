@@ -75,7 +75,7 @@ export interface Present extends LaunchHandle {
   readonly users?: number;
   /** Set when the agent is listed and no longer answers, although it did before. */
   readonly isSilent?: true;
-  /** Set when the agent talks through LiveKit's AgentSession, which closes when its user hangs up. */
+  /** Set when the agent talks through an AgentSession of LiveKit's that closes when its user hangs up. */
   readonly hasAgentSession?: true;
 }
 

@@ -21,6 +21,8 @@ const AGENT_STATE = "lk.agent.state";
 /** Set through `setAttributes` by an agent without an AgentSession when it is ready, and when it has finished. */
 const READY = "greenroom.ready";
 const ENDED = "greenroom.ended";
+/** Set by an agent whose AgentSession stays open when its user hangs up: `closeOnDisconnect: false`. */
+const REJOIN = "greenroom.rejoin";
 
 /** Longer than LiveKit's time-outs of 5 s for each of the calls that a launch and its lookup take. */
 const LAUNCH_LIMIT_MS = 15_000;
@@ -191,7 +193,7 @@ function present(agent: ParticipantInfo, users: number, isSilent: boolean): Pres
     is: isReady(attributes) ? "ready" : "joined",
     identity,
     users,
-    ...(hasAgentSession(attributes) ? { hasAgentSession: true } : {}),
+    ...(hasAgentSession(attributes) && !attributes[REJOIN] ? { hasAgentSession: true } : {}),
   };
   return isSilent ? { ...found, isSilent: true } : found;
 }

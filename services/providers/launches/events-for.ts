@@ -25,8 +25,10 @@ export interface Memory {
   readonly noUsersSinceMs?: number;
   /** LiveKit's hint that the agent hung up by itself, or that its room was closed in order. */
   readonly leftInOrder?: { readonly reason: string; readonly atMs: number };
+  /** Whether an AgentSession was seen together with a user. It closes when its user hangs up. */
+  readonly hasMetUser?: true;
   /** The participant who was the last to leave, by LiveKit's report, and whether by hanging up. */
-  readonly leaver?: { readonly identity: string; readonly hungUp: boolean };
+  readonly leaver?: { readonly identity: string; readonly hungUp: boolean; readonly atMs: number };
 }
 
 export interface Limits {
@@ -74,6 +76,8 @@ const LATE = 2;
  * then. LiveKit's server tells nobody that a worker's job has failed. An entry that raises before it connects looks the same.
  */
 const JOIN_MS = 10_000;
+/** LiveKit may list a participant for a moment after it has reported that the participant left. */
+const LISTED_STILL_MS = 1000;
 /** LiveKit sometimes lists a job only after 5 s, so no request needs longer to be taken. */
 const LISTED_MS = 7000;
 export const LATE_REASON = "a worker took the job, and its agent did not join";
@@ -94,7 +98,7 @@ export function memoryAfterEvent(
   if (event === "room_finished")
     return { ...memory, leftInOrder: { reason: "its room was closed", atMs: nowMs } };
   if (identity === undefined || !LEFT.has(event)) return memory;
-  if (identity !== launch.identity) return { ...memory, leaver: { identity, hungUp: byItself } };
+  if (identity !== launch.identity) return { ...memory, leaver: { identity, hungUp: byItself, atMs: nowMs } };
   if (!byItself) return memory;
   return { ...memory, leftInOrder: { reason: "the agent left the room by itself", atMs: nowMs } };
 }
@@ -131,15 +135,27 @@ const isTaken = (look: Look): boolean =>
 
 function memoryAfter(look: Look): Memory {
   const { observation, record, nowMs } = look;
-  const { untakenSinceMs, takenSinceMs, missing, readySinceMs, noUsersSinceMs, leftInOrder, ...kept } =
-    look.memory;
+  const {
+    untakenSinceMs,
+    takenSinceMs,
+    missing,
+    readySinceMs,
+    noUsersSinceMs,
+    leftInOrder,
+    leaver,
+    ...kept
+  } = look.memory;
   const isHintOld = leftInOrder !== undefined && nowMs - leftInOrder.atMs > HINT_MS && missing === undefined;
   const users = isPresent(observation) ? observation.users : undefined;
   // A user may come and leave between two observations.
-  const usersJoined = kept.usersJoined || (users ?? 0) > 0 || kept.leaver?.identity === record.user.id;
+  const usersJoined = kept.usersJoined || (users ?? 0) > 0 || leaver?.identity === record.user.id;
+  const isBack = leaver !== undefined && (users ?? 0) > 0 && nowMs - leaver.atMs > LISTED_STILL_MS;
+  const meetsUser = isPresent(observation) && observation.hasAgentSession === true && (users ?? 0) > 0;
   return {
     ...kept,
     usersJoined,
+    ...(meetsUser ? { hasMetUser: true } : {}),
+    ...(leaver === undefined || isBack ? {} : { leaver }),
     ...(leftInOrder === undefined || isHintOld ? {} : { leftInOrder }),
     ...(observation.is === "untaken" ? { untakenSinceMs: untakenSinceMs ?? nowMs } : {}),
     ...(isTaken(look) ? { takenSinceMs: takenSinceMs ?? nowMs } : {}),
@@ -303,14 +319,14 @@ function arrivals(look: Look): SessionEvent[] {
 }
 
 function userEvents(look: Look): SessionEvent[] {
-  const { limits, memory, nowMs, observation, record } = look;
+  const { limits, memory, nowMs, record } = look;
   if (record.state !== "ready" || memory.noUsersSinceMs === undefined) return [];
   if (memory.usersJoined) {
     // The AgentSession of a user who has hung up is closed, so a user who returns would be heard by nobody.
-    const { identity, hungUp = false } = memory.leaver ?? {};
-    const isClosed = hungUp && isPresent(observation) && observation.hasAgentSession === true;
-    const graceMs = isClosed && identity === record.user.id ? 0 : limits.userLeftMs;
-    return nowMs - memory.noUsersSinceMs < graceMs ? [] : [{ ...byHost(look), type: "user_left" }];
+    const { identity, hungUp = false, atMs = 0 } = memory.leaver ?? {};
+    const isClosed = hungUp && identity === record.user.id && memory.hasMetUser === true;
+    const goneMs = nowMs - Math.max(memory.noUsersSinceMs, atMs);
+    return goneMs < (isClosed ? 0 : limits.userLeftMs) ? [] : [{ ...byHost(look), type: "user_left" }];
   }
   const limitMs = record.deadlineMs.userAbsent;
   const waitedMs = Math.round(nowMs - Math.max(memory.readySinceMs ?? nowMs, memory.noUsersSinceMs));

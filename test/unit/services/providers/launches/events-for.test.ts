@@ -322,6 +322,12 @@ describe("eventsFor > users", () => {
     ];
     expect(looks(left, { launch, record, memory }).map(typesOf)).toEqual([[], ["user_left"]]);
     expect(looks([here, away], { launch, record, memory }).flatMap(typesOf)).toEqual([]);
+    // The user left before there was an AgentSession to close.
+    const late: Observation[] = [
+      { ...away, hasAgentSession },
+      { ...away, hasAgentSession },
+    ];
+    expect(looks(late, { launch, record, memory }).flatMap(typesOf)).toEqual([]);
     for (const other of [memoryOf("SIGNAL_CLOSE"), memoryOf("CLIENT_INITIATED", "somebody-else")])
       expect(looks(left, { launch, record, memory: other }).flatMap(typesOf)).toEqual([]);
   });
