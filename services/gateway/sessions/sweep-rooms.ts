@@ -13,7 +13,7 @@ import type { PublicSession } from "./public-session.ts";
 
 const SWEEP_MS = 5000;
 /** How far the clocks of LiveKit and of Greenroom's services may differ. */
-const CLOCKS_MS = 5000;
+const CLOCKS_MS = 60_000;
 /** How often a sweep tries to start the session of a person before it removes the person from the room. */
 const TRIES_MAX = 6;
 
@@ -37,7 +37,9 @@ export function sweepRooms(gateway: Gateway): () => void {
 
 class Sweep {
   readonly #gateway: Gateway;
-  /** The failed starts in each room, by its name and the time of its creation. */
+  /** Rooms that had a session, by their names and the times of their creation. Its record may be deleted before the room. */
+  readonly #served = new Set<string>();
+  /** The failed starts in each room. */
   readonly #failures = new Map<string, number>();
 
   constructor(gateway: Gateway) {
@@ -46,22 +48,29 @@ class Sweep {
 
   forgetOthers(rooms: readonly RoomInfo[]): void {
     const open = new Set(rooms.map(keyOf));
+    for (const key of this.#served) if (!open.has(key)) this.#served.delete(key);
     for (const key of this.#failures.keys()) if (!open.has(key)) this.#failures.delete(key);
   }
 
   async answer(room: RoomInfo): Promise<void> {
-    const { name } = room;
-    if (room.participants === 0 || name.startsWith(STANDBY_PREFIX)) return;
-    if (liveSessionIn(this.#gateway, name) !== undefined) return;
-    await this.#answerPeople(room, isInboundUnanswered(this.#gateway, room));
+    const { name, participants } = room;
+    const { sessions, tenant } = this.#gateway;
+    if (participants === 0) return;
+    if (liveSessionIn(this.#gateway, name) !== undefined) {
+      this.#served.add(keyOf(room));
+      this.#failures.delete(keyOf(room));
+      return;
+    }
+    const isInbound = isInboundUnanswered(this.#gateway, room);
+    const earlier = sessions.inRoom(tenant, name).at(-1)?.record;
+    const isServed = this.#served.has(keyOf(room)) || name.startsWith(STANDBY_PREFIX);
+    if (isInbound || earlier !== undefined || !isServed) await this.#answerPeople(room, isInbound, earlier);
   }
 
-  async #answerPeople(room: RoomInfo, isInbound: boolean): Promise<void> {
+  async #answerPeople(room: RoomInfo, isInbound: boolean, earlier: PublicSession | undefined): Promise<void> {
     const { createdAtS, name } = room;
-    const { livekit, sessions, tenant } = this.#gateway;
-    const earlier = sessions.inRoom(tenant, name).at(-1)?.record;
     const mayReturn = earlier !== undefined && isReservedRoom(name);
-    const present = (await livekit?.rooms.participants(name)) ?? [];
+    const present = (await this.#gateway.livekit?.rooms.participants(name)) ?? [];
     for (const person of present.filter(isPerson)) {
       const { identity, attributes = {} } = person;
       const arrival = { room: name, createdAtS, identity, attributes };
