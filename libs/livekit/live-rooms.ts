@@ -37,7 +37,9 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
         }),
       ));
     const { turnPassword: _secret, metadata = "", ...described } = made.toJson() as LiveKitRoom;
-    return JSON.stringify(metadata).length > METADATA_MAX ? described : { ...described, metadata };
+    return Buffer.byteLength(JSON.stringify(metadata)) > METADATA_MAX
+      ? described
+      : { ...described, metadata };
   },
   async config(room) {
     const found = await find(client, room);

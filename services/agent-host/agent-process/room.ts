@@ -196,9 +196,12 @@ const HIDDEN = new Set<string | symbol>([RoomEvent.Disconnected, RoomEvent.Conne
 
 /** All options with which a room is connected. An undefined option counts as left out. */
 const withDefaults = (options: Partial<RoomOptions> = {}): object => ({
-  ...STANDBY_OPTIONS,
+  ...DEFAULTS,
   ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
 });
+
+/** LiveKit's defaults. Its types leave the last two out. */
+const DEFAULTS = { ...STANDBY_OPTIONS, adaptiveStream: false, joinRetries: 1 };
 
 const isEncrypted = ({ e2ee, encryption }: Partial<RoomOptions> = {}): boolean =>
   (e2ee ?? encryption) !== undefined;

@@ -6,6 +6,7 @@ import type { AgentProcess } from "./slots.ts";
 /** A shorter interruption is not heard: agents send their speech ahead of time. */
 export const BLOCKING_MS = 200;
 
+type Loaded = Extract<ProcessToHost, { type: "loaded" }>;
 type Known = Pick<HostProfile, "isolation" | "agentName" | "version">;
 
 export class AgentFile {
@@ -50,11 +51,7 @@ export class AgentFile {
     this.#warmingMs = (ranMs - process.ranMsAtLoad) / process.warmed;
   }
 
-  /** The process keeps its version, while later ones may load changed code. */
-  loaded(process: AgentProcess, message: Extract<ProcessToHost, { type: "loaded" }>): void {
-    const { agentName, isolation, version } = message;
-    process.version = version;
-    process.ranMsAtLoad = process.link.cpuTimes?.()?.ranMs;
+  loaded({ agentName, isolation, version }: Loaded): void {
     this.#known = {
       isolation,
       ...(agentName === undefined ? {} : { agentName }),

@@ -136,9 +136,8 @@ export class AgentPool {
   }
 
   run(slot: Slot, job: JobRequest): void {
-    const { assignment } = slot;
-    if (assignment === undefined) return;
-    assignment.job = job;
+    if (slot.assignment === undefined) return;
+    slot.assignment.job = job;
     if (slot.state === "warming") return; // The job runs as soon as the agent is warm.
     slot.state = "busy";
     slot.process.served += 1;
@@ -176,9 +175,9 @@ export class AgentPool {
     for (let i = this.#spawner.mayStart(missing); i > 0; i--) this.#startSlot(spreadOver);
     const surplus = pickSurplus(idle, idle.length - this.#target.min);
     for (const slot of surplus) this.release(slot, "the pool is smaller now");
-    const hot = idle.filter((slot) => slot.state === "hot");
     const wanted = this.#standby.isUseful ? this.#target.hot : 0;
-    for (const slot of hot.slice(wanted)) this.release(slot, "the pool has fewer hot agents now");
+    for (const slot of idle.filter(({ state }) => state === "hot").slice(wanted))
+      this.release(slot, "the pool has fewer hot agents now");
     this.#standby.connectStandby(this.#processes.slots(), wanted);
   }
 
@@ -193,7 +192,8 @@ export class AgentPool {
   /** Fills the pool again after a drain was undone. */
   resume(): void {
     this.#isClosing = false;
-    if (this.#processes.all().length === 0) this.#processes.launch();
+    if (this.#changedFile.fault !== undefined) this.#changedFile.load();
+    else if (this.#processes.all().length === 0) this.#processes.launch();
     this.#afterChange();
   }
 
@@ -229,15 +229,15 @@ export class AgentPool {
     const { log, onLoaded, onUseless, start } = this.#deps;
     switch (message.type) {
       case "loaded":
-        process.isLoaded = true;
-        process.leaveLoading();
-        this.#file.loaded(process, message);
         this.#spawner.processLoaded(process);
-        if (this.#changedFile.loaded(process, message)) {
-          this.#spawner.startOver();
-          this.#standby.isUseful = true;
+        if (!this.#changedFile.isOutdated(process)) {
+          this.#file.loaded(message);
+          if (this.#changedFile.loaded(process, message)) {
+            this.#spawner.startOver();
+            this.#standby.isUseful = true;
+          }
+          onLoaded(message.pool, message.version);
         }
-        onLoaded(message.pool, message.version);
         this.#afterChange();
         return;
       case "no_agent":

@@ -51,6 +51,11 @@ export class ChangedFile {
     this.#candidate.isUnhealthy = true;
   }
 
+  /** Whether the process has code from before the change: it began earlier, and serves one more session. */
+  isOutdated(process: AgentProcess): boolean {
+    return process.isUnhealthy && process !== this.#candidate;
+  }
+
   /**
    * Replaces the processes of the old file if this one has loaded the changed file.
    * @returns whether it has

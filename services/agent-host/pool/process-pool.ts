@@ -145,7 +145,10 @@ export class ProcessPool {
       onMessage: (message) => {
         process.liveness.answered();
         if (message.type === "pong") this.#onPong(process, message);
-        else if (this.#processes.has(process.id)) this.#handlers.onMessage(process, message);
+        else if (this.#processes.has(process.id)) {
+          if (message.type === "loaded") this.#onLoaded(process, message.version);
+          this.#handlers.onMessage(process, message);
+        }
       },
       onExit: (reason) => {
         this.#exiting.delete(process);
@@ -165,6 +168,14 @@ export class ProcessPool {
         this.kill(process, `the agent process hung: no answer for ${silentMs} ms`);
       },
     });
+  }
+
+  /** The process keeps its version, while later ones may load changed code. */
+  #onLoaded(process: AgentProcess, version: string | undefined): void {
+    process.isLoaded = true;
+    process.leaveLoading();
+    process.version = version;
+    process.ranMsAtLoad = process.link.cpuTimes?.()?.ranMs;
   }
 
   #startWith(oldCode: LoadedCode | undefined): ProcessStart {

@@ -41,8 +41,11 @@ const hooks = `
     const [plain] = String(url).split(/[?#]/);
     return plain.startsWith("file:") ? fileURLToPath(plain) : plain;
   };
-  const find = (file) =>
-    (typeof file === "string" || file instanceof URL) && Object.hasOwn(sources, pathOf(file)) ? sources[pathOf(file)] : undefined;
+  const find = (file) => {
+    if (typeof file !== "string" && !(file instanceof URL)) return undefined;
+    const key = Object.hasOwn(sources, file) ? file : pathOf(file);
+    return Object.hasOwn(sources, key) ? sources[key] : undefined;
+  };
   const encoded = (text, options) =>
     (typeof options === "string" ? options : options?.encoding) ? text : Buffer.from(text);
   export const use = (next) => { sources = next; };

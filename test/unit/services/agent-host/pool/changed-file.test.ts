@@ -53,6 +53,22 @@ describe("a changed agent file", () => {
     expect(scene.give("b")?.process.version).toBe("v2");
   });
 
+  test("shows its new version although a process with a session loads its old code later", () => {
+    const scene = poolScene({ min: 0, max: 5 });
+    const loadVersion = (index: number, version: string) =>
+      scene.processes[index]?.emit({ type: "loaded", pool: {}, isolation: "process", version });
+    loadVersion(0, "v1");
+    scene.give("a", "cold");
+    scene.pool.reload();
+    scene.give("b", "cold");
+    const [, candidate, late] = [...scene.processes.keys()];
+    expect(late).toBeDefined();
+    loadVersion(candidate ?? 0, "v2");
+    expect(scene.pool.profile().version).toBe("v2");
+    loadVersion(late ?? 0, "v1");
+    expect(scene.pool.profile().version).toBe("v2");
+  });
+
   test("loads its old code in new processes until it loads itself, and retries every 30 s", async () => {
     const scene = poolScene({ min: 1 }, false);
     const loadNewest = (version: string, sources: Record<string, string>) =>
