@@ -9,7 +9,9 @@ export const exceptions = [
   // The doctor loads agent files, and makes a test call, exactly as an agent host does.
   ["cli/doctor/agent-checks.ts", "services/agent-host/pool/find-profiles.ts"],
   ["cli/doctor/agent-checks.ts", "services/agent-host/pool/supervised-process.ts"],
-  ["cli/doctor/inference-check.ts", "services/agent-host/pool/find-profiles.ts"],
+  ["cli/doctor/agent-code.ts", "services/agent-host/pool/find-profiles.ts"],
+  ["cli/doctor/sources.ts", "services/agent-host/agent-process/loading/project-env.ts"],
+  ["cli/doctor/sources.ts", "services/agent-host/pool/project.ts"],
   ["cli/doctor/call-child.ts", "services/agent-host/agent-process/native.ts"],
   // Commands look for agent files where an agent host does.
   ["cli/local/agents-folder.ts", "services/agent-host/pool/find-profiles.ts"],

@@ -1,10 +1,10 @@
 // Checks of agent files and of their keys. Each file is loaded in an agent process, exactly like on a host.
-import { readFile } from "node:fs/promises";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../libs/runtime/log.ts";
 import { findProfiles, type ProfileFile } from "../../services/agent-host/pool/find-profiles.ts";
 import { launchAgentProcess } from "../../services/agent-host/pool/supervised-process.ts";
+import { agentCodeIn } from "./agent-code.ts";
 import { check, type Finding, failure, note, ok, skipped, warning } from "./check.ts";
 import { type SharedVariable, sharedVariables } from "./module-state.ts";
 import { type KeyFacts, providersIn, tryKey } from "./provider-keys.ts";
@@ -31,13 +31,12 @@ export const agentsCheck = check({
   name: "agents",
   title: "agent files",
   timeoutMs: 5 * 60_000,
-  todo: "Check that GREENROOM_AGENTS_DIR is a folder of agent files that this user may read.",
+  todo: "Name a folder of agent files that this user may read: greenroom doctor <folder>, or GREENROOM_AGENTS_DIR.",
   observe: async (
-    { config, usedProfiles }: Sources,
+    { agentsDir: folder, usedProfiles }: Sources,
     signal,
   ): Promise<{ folder: string; agents: AgentFacts[] }> => {
     const used = await usedProfiles();
-    const folder = config.GREENROOM_AGENTS_DIR;
     const files = await findProfiles(folder);
     const agents: AgentFacts[] = [];
     const next = async (): Promise<void> => {
@@ -175,17 +174,13 @@ export const keysCheck = check({
   title: "keys of providers",
   timeoutMs: 60_000,
   todo: "Check that the agent files can be read.",
-  observe: async ({ config, env, isOnline, usedProfiles }: Sources, signal): Promise<KeyFacts[]> => {
+  observe: async (
+    { agentEnv: env, agentsDir, isOnline, usedProfiles }: Sources,
+    signal,
+  ): Promise<KeyFacts[]> => {
     const used = await usedProfiles();
-    const files = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((): ProfileFile[] => []);
-    const texts = await Promise.all(
-      files.map(async ({ profile, file }) => ({
-        profile,
-        text: await readFile(file, "utf8").catch(() => ""),
-      })),
-    );
     return await Promise.all(
-      providersIn(texts, env).map(async ({ provider, usedBy }) => ({
+      providersIn(await agentCodeIn(agentsDir), env).map(async ({ provider, usedBy }) => ({
         name: provider.key,
         provider: provider.name,
         usedBy,

@@ -33,7 +33,7 @@ export const servicesCheck = check({
   name: "services",
   title: "services",
   timeoutMs: DEAD_AFTER_MS + 6000,
-  todo: "Start the services: npm start, or your process manager.",
+  todo: "Start the services: npm start, greenroom dev in a project, or your process manager.",
   observe: async ({ nats, isNatsGiven, env }: Sources): Promise<ServicesSeen> => {
     const usesProviders = rulesIn(env).some(({ provider }) => isExternal(provider));
     try {

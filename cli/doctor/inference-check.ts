@@ -1,34 +1,40 @@
 // Checks that LiveKit Inference has credentials if an agent file names its models by strings.
-import { readFile } from "node:fs/promises";
 import { hasInferenceCredentials } from "../../libs/runtime/inference-credentials.ts";
-import { findProfiles, type ProfileFile } from "../../services/agent-host/pool/find-profiles.ts";
+import { agentCodeIn } from "./agent-code.ts";
 import { check, type Finding, ok, warning } from "./check.ts";
 import type { Sources } from "./sources.ts";
 
 /** For example `llm: "openai/gpt-4o-mini"` or `new inference.STT(…)`. */
-const USES_INFERENCE = /\b(?:llm|stt|tts)\s*:\s*["'`][\w.-]+\/|\binference\.(?:LLM|STT|TTS)\b/;
+const USES_INFERENCE = /\b(?:llm|stt|tts)\s*:\s*["'`][\w.-]+\/|\binference\d*\.(?:LLM|STT|TTS)\b/;
+export const INFERENCE_KEYS = ["LIVEKIT_INFERENCE_API_KEY", "LIVEKIT_INFERENCE_API_SECRET"] as const;
+
+export const usesInference = (text: string): boolean => USES_INFERENCE.test(text);
+
+interface InferenceSeen {
+  readonly usedBy: readonly string[];
+  readonly hasCredentials: boolean;
+}
 
 export const inferenceCheck = check({
   name: "inference",
   title: "LiveKit Inference",
   timeoutMs: 10_000,
   todo: "Check that the agent files can be read.",
-  observe: async ({ config, env }: Sources): Promise<{ usedBy: string[]; hasCredentials: boolean }> => {
-    const files = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((): ProfileFile[] => []);
-    const texts = await Promise.all(files.map(({ file }) => readFile(file, "utf8").catch(() => "")));
+  observe: async ({ agentEnv, agentsDir, config }: Sources): Promise<InferenceSeen> => {
+    const agents = await agentCodeIn(agentsDir);
     return {
-      usedBy: files.filter((_, n) => USES_INFERENCE.test(texts[n] ?? "")).map(({ profile }) => profile),
-      hasCredentials: hasInferenceCredentials(config.LIVEKIT_URL ?? "", env),
+      usedBy: agents.filter(({ text }) => usesInference(text)).map(({ profile }) => profile),
+      hasCredentials: hasInferenceCredentials(config.LIVEKIT_URL ?? "", agentEnv),
     };
   },
-  judge({ usedBy, hasCredentials }: { usedBy: readonly string[]; hasCredentials: boolean }): Finding[] {
+  judge({ usedBy, hasCredentials }: InferenceSeen): Finding[] {
     const profiles = usedBy.join(", ");
     if (usedBy.length === 0) return [ok("No agent file uses LiveKit Inference.")];
     if (hasCredentials) return [ok(`LiveKit Inference has credentials (for ${profiles}).`)];
     return [
       warning(
-        `LiveKit Inference has no credentials, but ${profiles} names models by strings.`,
-        "Set LIVEKIT_INFERENCE_API_KEY and LIVEKIT_INFERENCE_API_SECRET to the key and secret of a project in LiveKit Cloud.",
+        `LiveKit Inference has no credentials, but is used by ${profiles}.`,
+        `Set ${INFERENCE_KEYS.join(" and ")} to the key and secret of a project in LiveKit Cloud.`,
       ),
     ];
   },

@@ -18,6 +18,8 @@ export type LiveKitSeen =
   | {
       readonly kind: "asked";
       readonly url: string;
+      /** Whether a setting names it. Otherwise it belongs to the last start on this machine. */
+      readonly isGiven: boolean;
       /** Whether the address answers at all, and why the API rejected the key, if it did. */
       readonly answers: boolean;
       readonly refusal: string | undefined;
@@ -33,7 +35,7 @@ export const livekitCheck = check({
   title: "LiveKit",
   timeoutMs: 10_000,
   todo: "Check that livekit-server is running and that LIVEKIT_URL points to it.",
-  observe: async ({ livekit, config }: Sources, signal): Promise<LiveKitSeen> => {
+  observe: async ({ livekit, isLiveKitGiven: isGiven, config }: Sources, signal): Promise<LiveKitSeen> => {
     if (config.LIVEKIT_MOCK_MODE) return { kind: "simulated" };
     const names = NAMES.filter((name) => config[name] === undefined);
     if (livekit === undefined)
@@ -47,7 +49,7 @@ export const livekitCheck = check({
       (error: unknown) => ({ refusal: messageOf((error as Error).cause ?? error), rooms: 0 }),
     );
     const version = list.refusal === undefined ? await versionOf(livekit, signal) : undefined;
-    return { kind: "asked", url: livekit.url, answers, ...list, version };
+    return { kind: "asked", url: livekit.url, isGiven, answers, ...list, version };
   },
   judge(seen: LiveKitSeen): Finding[] {
     switch (seen.kind) {
@@ -84,6 +86,10 @@ async function versionOf({ rooms, tokens, url }: LiveKit, signal: AbortSignal): 
 }
 
 function askedFinding(seen: Extract<LiveKitSeen, { kind: "asked" }>): Finding {
+  if (!seen.answers && !seen.isGiven)
+    return skipped(
+      `The last start on this machine ran its LiveKit at ${seen.url}, and nothing answers there.`,
+    );
   if (!seen.answers) {
     return failure(
       `Nothing answers at ${seen.url}.`,

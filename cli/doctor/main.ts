@@ -6,11 +6,12 @@ import { runChecks } from "./run-checks.ts";
 import { openSources } from "./sources.ts";
 import { allChecks } from "./table.ts";
 
-const HELP = `greenroom doctor [--online] [--all] [--json]
+const HELP = `Usage: greenroom doctor [folder] [--online] [--all] [--json]
 
 Checks what Greenroom needs, and the services that run. Reads the services' settings from the environment, and leaves
 nothing behind.
 
+  folder    the folder of the agent files; default: GREENROOM_AGENTS_DIR, or the one that greenroom dev finds
   --online  also sends a request to each provider to test its key, at almost no cost
   --all     also list notes about what nobody uses
   --json    print one JSON object
@@ -28,8 +29,10 @@ async function main(): Promise<number> {
   let isOnline = false;
   let isJson = false;
   let showsNotes = false;
+  let folder: string | undefined;
   try {
-    const { values } = parseArgs({
+    const { positionals, values } = parseArgs({
+      allowPositionals: true,
       options: {
         online: { type: "boolean" },
         all: { type: "boolean" },
@@ -44,12 +47,14 @@ async function main(): Promise<number> {
     isOnline = values.online === true;
     isJson = values.json === true;
     showsNotes = values.all === true;
+    if (positionals.length > 1) throw new Error("The doctor takes one folder.");
+    [folder] = positionals;
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n\n${HELP}`);
     return 2;
   }
   const hasColor = process.stdout.isTTY === true && !process.env.NO_COLOR;
-  const sources = await openSources(process.env, isOnline);
+  const sources = await openSources(process.env, { isOnline, folder });
   // The verdict comes first, so a terminal shows the progress until then.
   const showsProgress = !isJson && process.stderr.isTTY === true;
   const results = await runChecks(allChecks, sources, ({ title }) => {

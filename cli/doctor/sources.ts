@@ -1,10 +1,13 @@
 // The settings and connections that all checks share.
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { inspectNats, type NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { rollups } from "../../libs/contracts/buckets.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { readConfig } from "../../libs/runtime/config.ts";
+import { readProjectEnv } from "../../services/agent-host/agent-process/loading/project-env.ts";
+import { projectOf } from "../../services/agent-host/pool/project.ts";
+import { findAgents } from "../local/agents-folder.ts";
 import { type DoctorConfig, doctorSettings } from "./config.ts";
 import { findLocal } from "./find-local.ts";
 
@@ -13,6 +16,10 @@ export interface Sources {
   readonly config: DoctorConfig;
   /** Whether providers may be called, which costs a little. */
   readonly isOnline: boolean;
+  /** The folder of the agent files. */
+  readonly agentsDir: string;
+  /** The environment of agent files: the .env files of their project, and above them the doctor's own. */
+  readonly agentEnv: NodeJS.ProcessEnv;
   readonly dataDir: string;
   readonly natsUrl: string;
   /** False if no setting names NATS: `npm start` then runs its own. */
@@ -33,7 +40,11 @@ const DEFAULT_NATS = "nats://127.0.0.1:4222";
  * Replaces invalid settings by their defaults, so that everything else can be checked. The check of the settings
  * reports them.
  */
-export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Promise<Sources> {
+export async function openSources(
+  env: NodeJS.ProcessEnv,
+  { isOnline = false, folder }: { isOnline?: boolean; folder?: string | undefined } = {},
+): Promise<Sources> {
+  const agentsDir = folder ?? (env.GREENROOM_AGENTS_DIR || (await findAgents(undefined)).folder);
   const config = readConfig(doctorSettings, validOnly(env), Object.keys(env));
   const dataDir = resolve(config.GREENROOM_DATA_DIR);
   const local = await findLocal(dataDir);
@@ -55,6 +66,8 @@ export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Pr
   };
   return {
     env,
+    agentsDir,
+    agentEnv: { ...readProjectEnv(projectOf(join(resolve(agentsDir), "_"))), ...env },
     config,
     isOnline,
     dataDir,

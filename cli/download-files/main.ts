@@ -8,13 +8,14 @@ import { messageOf } from "../../libs/contracts/errors.ts";
 import { findProfiles, type ProfileFile } from "../../services/agent-host/pool/find-profiles.ts";
 import { projectOf } from "../../services/agent-host/pool/project.ts";
 import { readArguments } from "../arguments.ts";
+import { findAgents } from "../local/agents-folder.ts";
 
 const USAGE = `Usage: greenroom download-files [folder]
 
 Downloads the files of the plugins that each agent file's project has installed, for example of turn detectors, with
 the project's own @livekit/agents. In a container image, run it when you build the image.
 
-  folder  the folder of the agent files; default: GREENROOM_AGENTS_DIR, or agents
+  folder  the folder of the agent files; default: GREENROOM_AGENTS_DIR, or the one that greenroom dev finds
 
 Exits with 1 if a download failed.`;
 
@@ -22,7 +23,7 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const { positionals } = readArguments(USAGE, {}, 1);
-  const folder = positionals[0] ?? (process.env.GREENROOM_AGENTS_DIR || "agents");
+  const folder = positionals[0] ?? (process.env.GREENROOM_AGENTS_DIR || (await findAgents(undefined)).folder);
   let profiles: ProfileFile[];
   try {
     profiles = await findProfiles(path.resolve(folder));

@@ -4,6 +4,8 @@ import { relative } from "node:path";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { repositoryRoot } from "../../libs/runtime/compiled.ts";
 import { readArguments } from "../arguments.ts";
+import { agentCodeIn } from "../doctor/agent-code.ts";
+import { INFERENCE_KEYS, usesInference } from "../doctor/inference-check.ts";
 import { providersIn } from "../doctor/provider-keys.ts";
 import { findAgents } from "../local/agents-folder.ts";
 import { addToProject } from "./add-to-project.ts";
@@ -35,25 +37,37 @@ async function main(): Promise<number> {
     return 1;
   }
   const { folder, profiles } = await findAgents(positionals[0]);
-  const texts = profiles.map(({ profile, file }) => ({ profile, text: textOf(file) ?? "" }));
+  const code = await agentCodeIn(folder);
   const changes = addToProject({
     packageJson,
     gitignore: textOf(".gitignore"),
     envExample: textOf(".env.example"),
     version: JSON.parse(readFileSync(`${repositoryRoot}package.json`, "utf8")).version,
     agentsFolder: relative(".", folder) || ".",
-    keys: providersIn(texts, {}).map(({ provider }) => provider.key),
+    keys: [
+      ...providersIn(code, {}).map(({ provider }) => provider.key),
+      ...(code.some(({ text }) => usesInference(text)) ? INFERENCE_KEYS : []),
+    ],
   });
   for (const [name, text] of changes) {
     writeFileSync(name, text);
     console.log(`changed ${name}`);
   }
   if (changes.size === 0) console.log("This project has everything that Greenroom needs.");
-  else console.log("Next: npm install, then npm run greenroom");
+  else console.log(`Next: ${packageManager()} install, then ${packageManager()} run greenroom`);
   if (profiles.length === 0)
     console.log(`No agent file was found. Put one into ${relative(".", folder) || "."}/.`);
   return 0;
 }
+
+/** The package manager whose lock file the project has. */
+const packageManager = (): string =>
+  [
+    ["pnpm", "pnpm-lock.yaml"],
+    ["yarn", "yarn.lock"],
+    ["bun", "bun.lock"],
+    ["bun", "bun.lockb"],
+  ].find(([, lock = ""]) => existsSync(lock))?.[0] ?? "npm";
 
 function textOf(file: string): string | undefined {
   return existsSync(file) ? readFileSync(file, "utf8") : undefined;

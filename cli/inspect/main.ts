@@ -53,7 +53,7 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return process.argv.length > 2 ? 0 : 2;
   }
-  const sources = await openSources(process.env, false);
+  const sources = await openSources(process.env);
   try {
     return await inspect(sources, given, options);
   } catch (error) {

@@ -17,7 +17,7 @@ export async function gatewayPorts(config: LocalConfig, count: number, log: Log)
     else if (ports.length === 0) {
       throw new StartError(
         `The gateway can't listen on ${bind}:${wanted}: the port is in use, or this machine does not have the address. ` +
-          `Nothing was started. Choose another port: GREENROOM_PORT=${wanted + 1} npm start`,
+          `Nothing was started. Choose another port, for example GREENROOM_PORT=${wanted + 1}.`,
       );
     } else {
       const other = await freePort(bind);

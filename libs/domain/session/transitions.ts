@@ -51,6 +51,8 @@ const DECLINED_AGAIN_MS = 200;
 export const HISTORY_MAX = 30;
 /** An agent's error can be pages long, and the record must fit its bucket. */
 const REASON_MAX_LENGTH = 240;
+const shortened = (reason: string): string =>
+  reason.length <= REASON_MAX_LENGTH ? reason : `${reason.slice(0, REASON_MAX_LENGTH - 1)}…`;
 
 const faultOf: Record<EndedReason, Fault> = {
   completed: "none",
@@ -79,7 +81,7 @@ function addToHistory(
     attempt: context.attempt,
     ...(context.host === undefined ? {} : { host: context.host }),
     ...(context.version === undefined ? {} : { version: context.version }),
-    ...(reason === undefined ? {} : { reason: reason.slice(0, REASON_MAX_LENGTH) }),
+    ...(reason === undefined ? {} : { reason: shortened(reason) }),
   };
   const [first, ...rest] = [...context.history, entry];
   const history = first === undefined ? [] : [first, ...rest.slice(-(HISTORY_MAX - 1))];

@@ -25,7 +25,7 @@ export function requireInferenceCredentials(livekitUrl: string): typeof inferenc
   const check = (model: string, { apiKey, baseURL }: Options = {}) => {
     if (apiKey || baseURL || hasInferenceCredentials(livekitUrl, process.env)) return;
     throw new NoCredentialsError(
-      `${model} is a model of LiveKit Inference. Set LIVEKIT_INFERENCE_API_KEY and LIVEKIT_INFERENCE_API_SECRET to the key and secret of a project in LiveKit Cloud, or use the plugin of a provider. The key of ${livekitUrl} is not valid there.`,
+      `${model} is a model of LiveKit Inference, which needs a key of LiveKit Cloud. Set LIVEKIT_INFERENCE_API_KEY and LIVEKIT_INFERENCE_API_SECRET, or use the plugin of a provider.`,
     );
   };
   const checked = CLASSES.map((name) => {

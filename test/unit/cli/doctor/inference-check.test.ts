@@ -10,8 +10,8 @@ async function levelOf(text: string, env: Record<string, string> = {}): Promise<
   const folder = mkdtempSync(join(tmpdir(), "greenroom-agents-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, "support.ts"), text);
-  const config = { GREENROOM_AGENTS_DIR: folder, LIVEKIT_URL: "ws://127.0.0.1:7880" };
-  const sources = { config, env } as unknown as Sources;
+  const config = { LIVEKIT_URL: "ws://127.0.0.1:7880" };
+  const sources = { config, agentsDir: folder, agentEnv: env } as unknown as Sources;
   return (await inferenceCheck.run(sources, new AbortController().signal))[0]?.level;
 }
 

@@ -8,8 +8,8 @@ const text = (findings: readonly Finding[]) =>
   findings.map(({ message: description, todo }) => `${description} ${todo ?? ""}`).join("\n");
 
 describe("checks of LiveKit", () => {
-  const accepted = { kind: "asked", url: "ws://x", answers: true, refusal: undefined, rooms: 0 } as const;
-  const answered = { ...accepted, version: "1.13.5" };
+  const accepted = { kind: "asked", url: "ws://x", isGiven: true, answers: true } as const;
+  const answered = { ...accepted, refusal: undefined, rooms: 0, version: "1.13.5" };
 
   test("requires an answer, and acceptance of the key", () => {
     expect(levels(livekitCheck.judge(answered))).toEqual(["ok"]);
@@ -17,6 +17,8 @@ describe("checks of LiveKit", () => {
       "rejects the key",
     );
     expect(text(livekitCheck.judge({ ...answered, answers: false }))).toContain("Nothing answers");
+    const stopped = livekitCheck.judge({ ...answered, answers: false, isGiven: false });
+    expect(levels(stopped)).toEqual(["skipped"]);
     expect(levels(livekitCheck.judge({ kind: "missing", names: ["LIVEKIT_API_KEY"] }))).toEqual(["failure"]);
     expect(levels(livekitCheck.judge({ kind: "none" }))).toEqual(["skipped"]);
     expect(levels(livekitCheck.judge({ kind: "simulated" }))).toEqual(["skipped"]);

@@ -27,6 +27,7 @@ describe("a session record", () => {
     expect(record.history[0]).toEqual({ state: "requested", at: AT, attempt: 1 });
     expect(record.history.at(-1)).toMatchObject({ state: "requested", attempt: 51 });
     expect(record.history.at(-1)?.reason).toHaveLength(240);
+    expect(record.history.at(-1)?.reason).toMatch(/x…$/);
   });
 
   test("allows a hot agent only before anybody is in the room, and without a named room", () => {
