@@ -11,7 +11,8 @@ const lookUpOrder = llm.tool({
   description: "Looks up where an order is.",
   parameters: z.object({}),
   execute: async () => {
-    await show({ order: "on its way" });
+    // LiveKit keeps the results in the order of their arrival, which has to be the order of the calls.
+    void show({ order: "on its way" });
     return "order 7 is on its way";
   },
 });

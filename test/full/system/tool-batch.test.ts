@@ -13,7 +13,7 @@ const AGENT = join(import.meta.dirname, "../../agents/hands-over.ts");
 const lookUpOrder = { tool: "lookUpOrder", arguments: {} };
 const transfer = { tool: "transfer", arguments: {} };
 
-/** The answers of the model, and the agent that serves after them. LiveKit's library loses a hand-off that is not the last. */
+/** The answers of the model, and the agent that serves after them. LiveKit's library loses a hand-off whose result is not the last. */
 const turns = [
   {
     question: "Where is my order, and who can change my bill?",
