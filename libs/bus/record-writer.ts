@@ -23,6 +23,11 @@ export interface RecordWriterOptions<T> extends ServiceDeps {
 }
 
 const RETRY_MS = 500;
+/**
+ * What a process read before a longer pause is read again. A record that was deleted in between looks like one that
+ * never was, and the write would restore it.
+ */
+const TRUSTED_MS = 5000;
 /** The pause after a repeated conflict. A replicated store refuses writes while another one is in flight. */
 const CONFLICT_MS = 50;
 
@@ -87,11 +92,13 @@ export class RecordWriter<T> {
 
   /** @returns false after a conflict */
   async #write(value: () => T): Promise<boolean> {
-    const { bucket, bus, key, mayWrite = () => true } = this.#options;
+    const { bucket, bus, clock, key, mayWrite = () => true } = this.#options;
     if (this.#revision === undefined) {
+      const askedAtMs = clock.monotonic();
       const stored = await getOwn(bus, bucket, key);
       this.#isFenced ||= !(await mayWrite(stored.value, stored.revision));
       if (this.#isFenced) return true;
+      if (clock.monotonic() - askedAtMs > TRUSTED_MS) return false;
       this.#revision = stored.revision;
     }
     this.#revision = await bus.kv.update(bucket, value(), this.#revision);

@@ -31,4 +31,8 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 61528, found: "an older call record was stored late and replaced the newer one" },
   { seed: 62238, found: "an intent whose write was answered too late had no owner" },
   { seed: 17333, found: "a janitor that had been paused itself considered a host hung for the whole pause" },
+  {
+    seed: 38_291,
+    found: "a host that was paused while it read the store restored a deleted conversation",
+  },
 ];

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { RecordWriter, type RecordWriterOptions } from "../../../../libs/bus/record-writer.ts";
 import { hosts } from "../../../../libs/contracts/buckets.ts";
 import type { HostRecord } from "../../../../libs/contracts/fleet/host.ts";
+import { sleep } from "../../../../libs/runtime/clock.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
 import { aHost } from "../../../kit/fixtures/sessions.ts";
 import { world } from "../../../kit/worlds/memory-world.ts";
@@ -44,6 +45,21 @@ describe("RecordWriter", () => {
     writer.write(() => aHost("h", 2));
     await outcome(writer.flush());
     expect(await stored()).toBe(9);
+  });
+
+  it("asks again whether it may write after a pause, so that it restores no deleted record", async () => {
+    let asked = 0;
+    const { clock, outcome, stored, writer } = scene({
+      mayWrite: async () => {
+        asked += 1;
+        if (asked > 1) return false;
+        await sleep(clock, 6000);
+        return true;
+      },
+    });
+    writer.write(() => aHost("h", 1));
+    await outcome(writer.flush());
+    expect([asked, await stored()]).toEqual([2, undefined]);
   });
 
   it("waits between conflicts that repeat, as while another write is in flight", async () => {
