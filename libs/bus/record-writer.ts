@@ -24,7 +24,7 @@ export interface RecordWriterOptions<T> extends ServiceDeps {
 
 const RETRY_MS = 500;
 /**
- * What a process read before a longer pause is read again. A record that was deleted in between looks like one that
+ * A writer that was paused for longer reads again. A record that was deleted in between looks like one that
  * never was, and the write would restore it.
  */
 const TRUSTED_MS = 5000;
