@@ -35,4 +35,5 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 38_291,
     found: "a host that was paused while it read the store restored a deleted conversation",
   },
+  { seed: 51_504, found: "the end of an earlier attempt removed the agent that served the next one" },
 ];

@@ -77,6 +77,20 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
     return answer === "silent" && responded.has(identity);
   };
 
+  /** The agents that have joined since a later attempt was dispatched: they may serve that one. */
+  const servesLater = async (launch: LaunchRecord): Promise<ReadonlySet<string>> => {
+    const room = launch.room ?? "";
+    const later = ((await dispatches.list(room)) ?? []).filter(
+      (dispatch) => isOfSession(dispatch, launch) && Number(madeFor(dispatch)?.attempt) > launch.attempt,
+    );
+    if (later.length === 0) return new Set();
+    const sinceMs = Math.min(...later.map(({ createdAtMs }) => createdAtMs));
+    const present = await rooms.participants(room);
+    return new Set(
+      present.filter(({ joinedAtMs = 0 }) => joinedAtMs >= sinceMs).map(({ identity }) => identity),
+    );
+  };
+
   return {
     name: "livekit",
     launchLimitMs: LAUNCH_LIMIT_MS,
@@ -96,7 +110,9 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
       for (const { id } of mine) await dispatches.delete(room, id);
       // The agent may finish its work first; then it is removed.
       await untilGone(deps, room, identities);
+      const kept = await servesLater(launch);
       for (const identity of identities) {
+        if (kept.has(identity)) continue;
         await rooms.remove(room, identity);
         responded.delete(identity);
       }

@@ -310,6 +310,16 @@ test("deletes the attempt's dispatches, lets the agent leave, and evicts one tha
   await provider.end(aLaunch({ identity: "a" }), "again");
 });
 
+test("lets the agent of an ended attempt stay that has joined late and serves the next attempt", async () => {
+  const mine = aDispatch("AD_1", 100, anOrder(), [aJob("late")]);
+  const next = aDispatch("AD_2", 200, anOrder(2), []);
+  const { clock, livekit, provider } = scene([mine, next], [aUser, anAgent("late", 250)]);
+  const ending = provider.end(aLaunch(), "declined");
+  await clock.advance(2000);
+  await ending;
+  expect(livekit.done).toEqual(["delete AD_1"]);
+});
+
 test.each([
   ["responds", "the client has no such method", "RpcError 1400: Method not supported at destination"],
   ["responds", "the client's own code fails", "RpcError 1500: Application error"],
