@@ -174,7 +174,9 @@ describe("the start of npm start", () => {
     expect(await local.ended()).toBe(1);
     taker.close();
     expect(local.records().map((record) => record.level)).toEqual(["fatal"]);
-    expect(local.records()[0]!.msg).toContain(`GREENROOM_PORT=${site.port + 1} npm start`);
+    expect(local.records()[0]!.msg).toContain(
+      `Choose another port, for example GREENROOM_PORT=${site.port + 1}.`,
+    );
     expect(existsSync(join(site.dataDir, "nats"))).toBe(false);
     expect(isLocked()).toBe(false);
   });
