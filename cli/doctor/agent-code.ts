@@ -10,6 +10,14 @@ export interface AgentCode {
   readonly text: string;
 }
 
+/** Bundles an agent file with the modules of its project, in memory. @throws Error if it does not compile */
+export const bundle = (file: string) =>
+  build({
+    ...{ entryPoints: [file], bundle: true, packages: "external", platform: "node", format: "esm" },
+    ...{ write: false, metafile: true, logLevel: "silent", absWorkingDir: dirname(file) },
+    ...{ legalComments: "none", loader: { ".node": "empty" } },
+  });
+
 /** The code of the agent files in a folder. Empty if the folder can't be read. */
 export async function agentCodeIn(folder: string): Promise<AgentCode[]> {
   const files = await findProfiles(folder).catch((): ProfileFile[] => []);
@@ -19,11 +27,7 @@ export async function agentCodeIn(folder: string): Promise<AgentCode[]> {
 /** Undefined for a helper module. A file that does not compile stands for itself. */
 async function codeOf({ file, profile }: ProfileFile): Promise<AgentCode | undefined> {
   try {
-    const { metafile, outputFiles } = await build({
-      ...{ entryPoints: [file], bundle: true, packages: "external", platform: "node", format: "esm" },
-      ...{ write: false, metafile: true, logLevel: "silent", absWorkingDir: dirname(file) },
-      ...{ legalComments: "none", loader: { ".node": "empty" } },
-    });
+    const { metafile, outputFiles } = await bundle(file);
     const text = outputFiles[0]?.text ?? "";
     const exported = Object.values(metafile.outputs).flatMap(({ exports }) => exports);
     const isHelper =

@@ -1,7 +1,7 @@
 // Finds variables of modules that keep data of one session for the next one.
 import { readFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
-import { build } from "esbuild";
+import { bundle } from "./agent-code.ts";
 
 export interface ModuleVariable {
   readonly name: string;
@@ -40,11 +40,7 @@ export async function sharedVariables(file: string): Promise<SharedVariable[]> {
 /** A file that does not compile stands for itself. */
 async function projectModules(file: string): Promise<string[]> {
   try {
-    const { metafile } = await build({
-      ...{ entryPoints: [file], bundle: true, packages: "external", platform: "node", format: "esm" },
-      ...{ write: false, metafile: true, logLevel: "silent", absWorkingDir: dirname(file) },
-      loader: { ".node": "empty" },
-    });
+    const { metafile } = await bundle(file);
     return Object.keys(metafile.inputs).map((path) => resolve(dirname(file), path));
   } catch {
     return [file];
